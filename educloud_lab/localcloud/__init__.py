@@ -1,0 +1,1 @@
+"""The bundled cloud: an EC2-compatible endpoint over a hypervisor. Imports nothing of ours but gateway."""
