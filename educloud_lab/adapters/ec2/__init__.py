@@ -1,0 +1,1 @@
+"""The EC2 adapter: the only place that knows boto3."""

@@ -1,0 +1,1 @@
+"""The store on SQLAlchemy: SQLite on a laptop, PostgreSQL for a class."""

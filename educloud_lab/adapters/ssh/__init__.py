@@ -1,0 +1,1 @@
+"""The SSH adapter: with the gateway, the only place that knows asyncssh."""

@@ -1,0 +1,1 @@
+"""Use cases: leases, volumes, grants; the reconciler and its queue."""

@@ -1,0 +1,150 @@
+"""The cloud, as the broker needs it: EC2's nouns, three-valued sight, and calls whose repetition is defined.
+
+All methods raise only :class:`educloud_lab.domain.errors.CloudError` and its children. After
+``CloudUnreachableError`` the effect of a changing call is unknown (I5): look before repeating.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class InstanceState(StrEnum):
+    """EC2's instance states (codes 0 to 80)."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SHUTTING_DOWN = "shutting-down"
+    TERMINATED = "terminated"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class VolumeState(StrEnum):
+    """EC2's volume states with Eucalyptus's own (EUCALYPTUS.md: creating ... unavailable)."""
+
+    CREATING = "creating"
+    AVAILABLE = "available"
+    IN_USE = "in-use"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    FAILED = "failed"
+    ERROR = "error"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentSeen:
+    """One attachment of a volume as the cloud lists it."""
+
+    volume_id: str
+    instance_id: str
+    device: str
+    state: str  # attaching, attached, detaching, busy
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSeen:
+    """An instance as the cloud lists it. ``address`` is None while Eucalyptus shows 0.0.0.0."""
+
+    instance_id: str
+    state: InstanceState
+    address: str | None
+    launched_at: datetime | None
+    image_id: str
+    instance_type: str
+    root_device_type: str  # ebs or instance-store
+    zone: str
+    reason: str = ""
+    client_token: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSeen:
+    """A volume as the cloud lists it."""
+
+    volume_id: str
+    state: VolumeState
+    size_bytes: int
+    zone: str
+    created_at: datetime | None
+    snapshot_id: str = ""
+    attachments: tuple[AttachmentSeen, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudView:
+    """One batched look at everything: two calls for all leases together, never per lease."""
+
+    seen_at: datetime
+    instances: Mapping[str, InstanceSeen]
+    volumes: Mapping[str, VolumeSeen]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSeen:
+    """An image that the account may run."""
+
+    image_id: str
+    name: str
+    state: str
+    architecture: str
+    root_device_type: str
+    virtualization_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """What RunInstances needs."""
+
+    image_id: str
+    instance_type: str
+    zone: str
+    user_data: str
+    tags: Mapping[str, str]
+
+
+class Cloud(Protocol):
+    """An EC2-compatible cloud seen with one set of credentials."""
+
+    async def observe(self) -> CloudView:
+        """Look at all instances and volumes of the account (those of others stay out by tag or account)."""
+
+    async def images(self) -> tuple[ImageSeen, ...]:
+        """List the images that may be run."""
+
+    async def zones(self) -> tuple[str, ...]:
+        """List the names of the available zones."""
+
+    async def run_instance(self, spec: RunSpec, *, client_token: str) -> InstanceSeen:
+        """Run one instance; the same token gives the same instance, even a dead one (SAFETY.md, E1)."""
+
+    async def start_instance(self, instance_id: str) -> None:
+        """Start a stopped instance. The cloud says nothing when it was not stopped (EUCALYPTUS.md item 8)."""
+
+    async def stop_instance(self, instance_id: str) -> None:
+        """Ask an EBS-backed instance to stop; stopping or stopped is success."""
+
+    async def terminate_instance(self, instance_id: str) -> None:
+        """Ask for the end of an instance; terminated is success."""
+
+    async def console_output(self, instance_id: str) -> str:
+        """Return the last 64 KB of the console as text; '' when there is none yet."""
+
+    async def create_volume(self, *, size_gib: int, zone: str, tags: Mapping[str, str]) -> VolumeSeen:
+        """Create a volume. Not idempotent (SAFETY.md, E2): look by tag first."""
+
+    async def attach_volume(self, volume_id: str, instance_id: str, device: str) -> None:
+        """Ask for an attachment; already attached to this very instance is success (E3)."""
+
+    async def detach_volume(self, volume_id: str, instance_id: str) -> None:
+        """Ask for the end of an attachment; not attached is success. The caller has unmounted it (I4)."""
+
+    async def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags; repeatable."""

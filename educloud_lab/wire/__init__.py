@@ -1,0 +1,1 @@
+"""The JSON shapes of REST and socket: OpenAPI and the TypeScript types are generated from here."""
