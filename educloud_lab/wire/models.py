@@ -180,7 +180,7 @@ class Lease(Wire):
     login: str | None = Field(None, description="user@address once it is reachable")
     started_at: datetime | None = None
     expires_at: datetime | None = Field(
-        None, description="When the machine is put to sleep; null when it is not running"
+        None, description="When it is put to sleep; null when not running"
     )
     actions: list[ActionState] = []
     updated_at: datetime
@@ -262,6 +262,6 @@ class PongMessage(Wire):
 
 
 class PingMessage(Wire):
-    """Browser to server: are you there?"""
+    """Browser to server: asks whether anybody is there."""
 
     type: Literal["ping"] = "ping"
