@@ -1,0 +1,133 @@
+"""Vendor errors to ours, in one place.
+
+Codes are matched, never prose, with one exception: Eucalyptus folds capacity, quota and disabled actions into
+HTTP 503 ``ServiceUnavailable`` (``ComputeService.handleServiceException``), so there, and only there, anchored
+patterns of its messages decide. Sources: EUCALYPTUS 6.0.0, ``VmControl.runInstances``, ``AdmissionControl``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore import exceptions as vendor
+
+from educloud_lab.domain import errors
+
+_LATER = "It is tried again by itself."
+_NOTHING_CHANGED = "Nothing was changed."
+
+CODES: dict[str, type[errors.CloudError]] = {
+    "AuthFailure": errors.CloudAuthError,
+    "403 Forbidden": errors.CloudAuthError,
+    "InvalidClientTokenId": errors.CloudAuthError,
+    "RequestExpired": errors.CloudAuthError,
+    "SignatureDoesNotMatch": errors.CloudAuthError,
+    "InsufficientInstanceCapacity": errors.CapacityError,
+    "InsufficientAddressCapacity": errors.CapacityError,
+    "InsufficientFreeAddressesInSubnet": errors.CapacityError,
+    "InsufficientVolumeCapacity": errors.CapacityError,
+    "InstanceLimitExceeded": errors.QuotaError,
+    "ResourceLimitExceeded": errors.QuotaError,
+    "SnapshotLimitExceeded": errors.QuotaError,
+    "VolumeLimitExceeded": errors.QuotaError,
+    "RequestLimitExceeded": errors.CloudBusyError,
+    "SlowDown": errors.CloudBusyError,
+    "Throttling": errors.CloudBusyError,
+    "ThrottlingException": errors.CloudBusyError,
+    "IncorrectInstanceState": errors.CloudStateError,
+    "IncorrectState": errors.CloudStateError,
+    "InvalidAttachment.NotFound": errors.CloudStateError,
+    "OperationNotPermitted": errors.CloudStateError,
+    "UnsupportedOperation": errors.CloudStateError,
+    "VolumeInUse": errors.CloudStateError,
+}
+"""Codes whose meaning does not follow from their form or HTTP status."""
+
+MESSAGES_OF_503: tuple[tuple[re.Pattern[str], type[errors.CloudError]], ...] = (
+    # NotEnoughResourcesException over AuthQuotaException, AdmissionControl
+    (re.compile(r"^(?:Not enough resources: )?Quota exceeded while trying to create"), errors.QuotaError),
+    # VmControl.runInstances: "Not enough resources (0 in ZONE < 1)" and then what there is not enough of
+    (re.compile(r"^Not enough resources"), errors.CapacityError),
+    (re.compile(r"^Insufficient addresses"), errors.CapacityError),
+)
+
+_ADVICE: dict[type[errors.CloudError], tuple[str, str, str]] = {
+    errors.CloudAuthError: (
+        "The cloud refused our credentials or our clock",
+        _NOTHING_CHANGED,
+        "Check the access key and that this computer's clock is right (the cloud allows 20 seconds).",
+    ),
+    errors.CapacityError: ("The cloud has no room for another machine now", "Your volume is untouched.", _LATER),
+    errors.QuotaError: (
+        "A limit of the cloud account is reached",
+        _NOTHING_CHANGED,
+        "Delete a machine that is not needed, or ask the administrator for a larger quota.",
+    ),
+    errors.CloudBusyError: ("The cloud asks us to slow down", _NOTHING_CHANGED, _LATER),
+    errors.CloudNotFoundError: ("The cloud does not know this id", _NOTHING_CHANGED, ""),
+    errors.CloudStateError: ("The cloud says that this is not possible in the present state", _NOTHING_CHANGED, ""),
+    errors.CloudRefusedError: (
+        "The cloud refused the request",
+        _NOTHING_CHANGED,
+        "If this goes on, show this message to whoever runs the cloud.",
+    ),
+    errors.CloudUnreachableError: (
+        "The cloud did not give an answer that can be used",
+        "What was asked may or may not have happened; it is looked up before anything is repeated.",
+        _LATER,
+    ),
+}
+
+
+def classify(code: str, message: str, status: int) -> type[errors.CloudError]:
+    """Return the error class for one answer of the cloud.
+
+    Parameters
+    ----------
+    code : the answer's ``Code``; some carry a leading space (EUCALYPTUS.md section 2).
+    message : the answer's ``Message``; read only for HTTP 503.
+    status : HTTP status.
+    """
+    code = code.strip()
+    if code in CODES:
+        return CODES[code]
+    if status == 503:
+        for pattern, kind in MESSAGES_OF_503:
+            if pattern.match(message.strip()):
+                return kind
+    if status >= 500:
+        # InternalFailure and unexplained 503: EucalyptusCloudException arrives so; the effect is unknown (I5).
+        return errors.CloudUnreachableError
+    if code.endswith(".NotFound"):
+        return errors.CloudNotFoundError
+    if status == 401:
+        return errors.CloudAuthError
+    return errors.CloudRefusedError
+
+
+def make(kind: type[errors.CloudError], detail: str) -> errors.CloudError:
+    """Build an error with the sentences that belong to its kind; ``detail`` is the cloud's own word."""
+    what, kept, next_step = _ADVICE[kind]
+    detail = " ".join(detail.split())[:300]
+    return kind(f"{what}: {detail}." if detail else f"{what}.", kept=kept, next_step=next_step)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn every error of botocore into one of ours."""
+    try:
+        yield
+    except vendor.ClientError as exc:
+        answer = exc.response.get("Error", {})
+        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code, message = answer.get("Code", ""), answer.get("Message", "")
+        raise make(classify(code, message, status), f"{code.strip()}, {message}" if code else message) from exc
+    except (vendor.NoCredentialsError, vendor.PartialCredentialsError, vendor.CredentialRetrievalError) as exc:
+        raise make(errors.CloudAuthError, str(exc)) from exc
+    except (vendor.ParamValidationError, vendor.UnknownServiceError, vendor.DataNotFoundError) as exc:
+        raise make(errors.CloudRefusedError, str(exc)) from exc
+    except vendor.BotoCoreError as exc:
+        # Connections, time-outs, answers that cannot be parsed, checksums: no usable answer.
+        raise make(errors.CloudUnreachableError, str(exc)) from exc
