@@ -1,0 +1,292 @@
+"""The ``qemu`` hypervisor: real machines, each a daemonised QEMU process that outlives the cloud's own process.
+
+Truth lies outside this object: in the record beside each machine's sockets, in /proc and in QEMU's answers. A new
+process therefore finds every machine again (:meth:`QemuHypervisor.open`) and may finish what another began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from educloud_lab.localcloud import acceleration
+from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal, qemu_record
+from educloud_lab.localcloud.hypervisor.base import (
+    BootRefusedError,
+    DiskSpec,
+    HypervisorError,
+    MachineReport,
+    MachineSpec,
+    MachineState,
+)
+from educloud_lab.localcloud.hypervisor.qemu_command import command_line, leg_of
+from educloud_lab.localcloud.hypervisor.qemu_console import trim_console
+from educloud_lab.localcloud.hypervisor.qemu_launch import check_spec, find_binary, launch
+from educloud_lab.localcloud.hypervisor.qemu_machine import Machine
+from educloud_lab.localcloud.hypervisor.qemu_monitor import MonitorLostError
+from educloud_lab.localcloud.hypervisor.qemu_queue import StartQueue, check_memory, promised_bytes
+from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles, MachineRecord
+from educloud_lab.localcloud.network.base import NetworkDriver, NetworkError
+from educloud_lab.localcloud.network.slirp import SlirpNetwork
+
+log = logging.getLogger(__name__)
+
+UNPLUG_LIMIT_S = 20.0
+
+
+class QemuHypervisor:
+    """Machines in QEMU on this host; keeps the contract of ``hypervisor.base.Hypervisor``.
+
+    Parameters
+    ----------
+    run_dir : folder of sockets and records, 0700, with a short path and gone at the host's next boot.
+    log_dir : folder of what QEMU itself says (``<instance>.log``).
+    accel : ``auto`` (KVM if a real boot has proved it, see ``localcloud.acceleration``), ``tcg`` or ``kvm``.
+    qemu_binary : name or path of QEMU; default ``qemu-system-x86_64`` from PATH.
+    width : machines that boot at one time; default the number of cores.
+    network : how machines are connected; default slirp without outside.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_dir: Path,
+        log_dir: Path,
+        accel: str = "auto",
+        qemu_binary: str | None = None,
+        width: int | None = None,
+        network: NetworkDriver | None = None,
+    ) -> None:
+        if accel not in {"auto", "tcg", "kvm"}:
+            raise ValueError(f"accel is {accel!r}; it must be auto, tcg or kvm")
+        self._run_dir = run_dir.absolute()
+        self._log_dir = log_dir.absolute()
+        self._accel = accel
+        self._binary = qemu_binary
+        self._network: NetworkDriver = network or SlirpNetwork()
+        self._queue = StartQueue(width)
+        self._machines: dict[str, Machine] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._kills: dict[str, int] = {}
+        self._finishing: set[asyncio.Task[None]] = set()
+
+    @property
+    def verdict_file(self) -> Path:
+        """Where the verdict on KVM is kept (written by the doctor, read at each start)."""
+        return self._run_dir / "acceleration.json"
+
+    async def open(self) -> None:
+        """Find again the machines that an earlier process left running. Repeatable."""
+        self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in sorted(self._run_dir.iterdir()):
+            if folder.name in self._machines or not (folder / "machine.json").exists():
+                continue
+            try:
+                await self._adopt(folder.name)
+            except HypervisorError as error:
+                # One damaged record must not hide the others; the machine behind it is left alone.
+                log.warning("Machine %s was not taken over: %s", folder.name, error)
+
+    async def close(self) -> None:
+        """Let go of every machine without stopping it."""
+        for task in list(self._finishing):
+            task.cancel()
+        await asyncio.gather(*self._finishing, return_exceptions=True)
+        await self._queue.close()
+        for machine in self._machines.values():
+            await machine.monitor.close()
+        self._machines.clear()
+
+    async def start(self, spec: MachineSpec) -> None:
+        """Start the machine; running already is success. Waits for a place when enough others are booting.
+
+        Raises
+        ------
+        NotEnoughRoomError, BootRefusedError, NoSlotError, HypervisorError
+            Nothing was started.
+        """
+        check_spec(spec)
+        binary = find_binary(self._binary)
+        kills = self._kills.get(spec.instance_id, 0)
+        await self._queue.enter()
+        entered = True
+        try:
+            async with self._lock(spec.instance_id):
+                if self._kills.get(spec.instance_id, 0) != kills:
+                    raise HypervisorError(f"{spec.instance_id} was cut off while it waited to be started.")
+                if self._is_running(spec.instance_id):
+                    return
+                machine = await self._launch(spec, binary)
+                if machine.record.pid is not None and machine.record.start_ticks is not None:
+                    self._queue.leave_when_settled(machine.record.pid, machine.record.start_ticks)
+                    entered = False
+        finally:
+            if entered:
+                self._queue.leave()
+
+    async def shut_down(self, instance_id: str, *, grace_s: float) -> None:
+        """Press the power button, wait up to ``grace_s``, then cut the power. Absent or ended is success."""
+        async with self._lock(instance_id):
+            machine = self._machines.get(instance_id)
+            if machine is not None and not await machine.power().press_until_off(grace_s):
+                await machine.power().cut()
+
+    async def kill(self, instance_id: str) -> None:
+        """Cut the power now and wait until the process is gone. Absent is success.
+
+        Does not wait for a shut-down or a plug under way (they end by it); a start that is still queued fails.
+        """
+        self._kills[instance_id] = self._kills.get(instance_id, 0) + 1
+        machine = self._machines.get(instance_id)
+        if machine is None or not machine.power().alive():
+            async with self._lock(instance_id):  # a launch under way ends first: its process must not be missed
+                machine = self._machines.get(instance_id)
+        if machine is not None:
+            await machine.power().cut()
+
+    async def reboot(self, instance_id: str) -> None:
+        """Restart the guest cleanly, hard after 12 s; process, disks and address stay. Raises HypervisorError."""
+        async with self._running(instance_id) as machine:
+            machine.update(rebooting=True)
+            await machine.power().restart()
+            machine.update(rebooting=False)
+
+    async def attach(self, instance_id: str, disk: DiskSpec) -> None:
+        """Plug a disk into a running machine; plugged already is success. Raises NoSlotError, HypervisorError."""
+        if not disk.path.is_file():
+            raise HypervisorError(f"The file of {disk.disk_id} is missing: {disk.path}. Nothing was attached.")
+        async with self._running(instance_id) as machine:
+            await qemu_disks.plug(machine.monitor, disk)
+
+    async def detach(self, instance_id: str, disk_id: str) -> None:
+        """Unplug a disk and wait until the guest let go; not plugged is success. Raises HypervisorError."""
+        if not self._is_running(instance_id):
+            return
+        async with self._lock(instance_id):
+            machine = self._machines[instance_id]
+            try:
+                await qemu_disks.unplug(machine.monitor, disk_id, limit_s=UNPLUG_LIMIT_S)
+            except MonitorLostError:
+                if machine.power().alive():
+                    raise  # else the machine ended meanwhile, and with it its hold on the disk
+
+    async def report(self, instance_id: str) -> MachineReport:
+        """Say what is seen of one machine now; ABSENT when nothing is known of it."""
+        machine = self._machines.get(instance_id)
+        if machine is None:
+            return MachineReport(instance_id, MachineState.ABSENT)
+        trim_console(machine.record.spec.console_path)
+        return await machine.report()
+
+    async def report_all(self) -> Mapping[str, MachineReport]:
+        """Say what is seen of every known machine."""
+        names = list(self._machines)
+        reports = await asyncio.gather(*(self.report(name) for name in names))
+        return dict(zip(names, reports, strict=True))
+
+    async def forget(self, instance_id: str) -> None:
+        """Remove run files of an ended machine. Repeatable. Raises HypervisorError when it still runs."""
+        async with self._lock(instance_id):
+            machine = self._machines.get(instance_id)
+            if machine is not None:
+                if machine.power().alive():
+                    raise HypervisorError(f"{instance_id} still runs; its files were kept.")
+                await machine.monitor.close()
+                machine.files.remove()
+                del self._machines[instance_id]
+        self._locks.pop(instance_id, None)
+        self._kills.pop(instance_id, None)
+
+    async def endpoint(self, instance_id: str, port: int) -> tuple[str, int] | None:
+        """Host address and port by which the gateway reaches ``port`` of the machine, None when it does not run."""
+        if not self._is_running(instance_id):
+            return None
+        async with self._lock(instance_id):
+            machine = self._machines[instance_id]
+            try:
+                return await self._network.endpoint(leg_of(machine.record.spec), port, machine.monitor.human)
+            except NetworkError as error:
+                raise HypervisorError(str(error)) from error
+
+    def _files(self, instance_id: str) -> MachineFiles:
+        return MachineFiles(folder=self._run_dir / instance_id, log=self._log_dir / f"{instance_id}.log")
+
+    def _lock(self, instance_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(instance_id, asyncio.Lock())
+
+    def _is_running(self, instance_id: str) -> bool:
+        machine = self._machines.get(instance_id)
+        return machine is not None and machine.power().alive()
+
+    @contextlib.asynccontextmanager
+    async def _running(self, instance_id: str) -> AsyncIterator[Machine]:
+        async with self._lock(instance_id):
+            if not self._is_running(instance_id):
+                raise HypervisorError(f"{instance_id} does not run.")
+            yield self._machines[instance_id]
+
+    async def _launch(self, spec: MachineSpec, binary: str) -> Machine:
+        accel = self._accel
+        if accel == "auto":
+            accel = acceleration.choose(
+                self.verdict_file, acceleration.host_key(await acceleration.qemu_version(binary))
+            )
+        check_memory(
+            promised_bytes(spec.memory_bytes, accel),
+            [
+                (machine.record.pid, promised_bytes(machine.record.spec.memory_bytes, machine.record.accel))
+                for machine in self._machines.values()
+                if machine.record.pid is not None and machine.power().alive()
+            ],
+        )
+        files = self._files(spec.instance_id)
+        files.prepare()
+        spec.console_path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            arguments = command_line(spec, files, binary=binary, accel=accel, network=self._network)
+        except NetworkError as error:
+            raise BootRefusedError(f"{error} Nothing was started.") from error
+        record = MachineRecord(spec=spec, accel=accel)
+        # The record comes first: a crash of this process from here on leaves a machine that open() finds.
+        qemu_record.save(files, record)
+        try:
+            stat = await launch(arguments, files)
+        except HypervisorError:
+            files.remove()
+            self._machines.pop(spec.instance_id, None)
+            raise
+        machine = Machine(files, dataclasses.replace(record, pid=stat.pid, start_ticks=stat.start_ticks))
+        self._machines[spec.instance_id] = machine
+        qemu_record.save(files, machine.record)
+        try:
+            await qemu_journal.prime(files.journal_socket)
+        except HypervisorError as error:
+            log.warning("%s runs, but why it ends will not be known: %s", spec.instance_id, error)
+        return machine
+
+    async def _adopt(self, instance_id: str) -> None:
+        files = self._files(instance_id)
+        machine = Machine.find(files)
+        if machine is None:
+            return
+        self._machines[instance_id] = machine
+        if not machine.power().alive():
+            return
+        if not qemu_journal.is_primed(files.journal):
+            await qemu_journal.prime(files.journal_socket)
+        if machine.record.rebooting:
+            task = asyncio.create_task(self._finish_reboot(machine), name=f"finish reboot of {instance_id}")
+            self._finishing.add(task)
+            task.add_done_callback(self._finishing.discard)
+
+    async def _finish_reboot(self, machine: Machine) -> None:
+        async with self._lock(machine.record.spec.instance_id):
+            try:
+                await machine.power().restart()
+                machine.update(rebooting=False)
+            except HypervisorError as error:
+                log.warning("The reboot of %s was not finished: %s", machine.record.spec.instance_id, error)

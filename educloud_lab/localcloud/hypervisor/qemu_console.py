@@ -1,0 +1,27 @@
+"""Keeping console logs small: a guest may print for ever, the cloud shows the last 64 KiB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LARGEST_BYTES = 4 * 1024 * 1024
+KEPT_BYTES = 256 * 1024
+
+
+def trim_console(path: Path) -> None:
+    """Cut a log that has grown over 4 MiB down to its last 256 KiB; a missing log is left missing.
+
+    QEMU appends (O_APPEND), so it goes on at the new end. What the guest prints in the moment between reading
+    and cutting is lost; that needs a guest that prints megabytes.
+    """
+    try:
+        if path.stat().st_size <= LARGEST_BYTES:
+            return
+    except FileNotFoundError:
+        return
+    with path.open("r+b") as stream:
+        stream.seek(-KEPT_BYTES, 2)
+        tail = stream.read()
+        stream.seek(0)
+        stream.write(tail)
+        stream.truncate()

@@ -1,0 +1,70 @@
+"""One machine as this process holds it: its files, its record, its monitor."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal, qemu_record
+from educloud_lab.localcloud.hypervisor.base import HypervisorError, MachineReport, MachineState
+from educloud_lab.localcloud.hypervisor.qemu_monitor import Monitor
+from educloud_lab.localcloud.hypervisor.qemu_power import Power
+from educloud_lab.localcloud.hypervisor.qemu_process import find_by_pidfile
+from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles, MachineRecord
+
+# States of query-status (qapi/run-state.json) in which the guest's processors stand still and it is not by our own
+# wish: "shutdown" is a clean reboot on its way, "prelaunch" and "inmigrate" a start.
+_STANDING = {"paused", "io-error", "internal-error", "guest-panicked", "watchdog", "suspended"}
+_REPORT_LIMIT_S = 3.0
+
+
+class Machine:
+    """A machine that was started, by this process or one before it."""
+
+    def __init__(self, files: MachineFiles, record: MachineRecord) -> None:
+        self.files = files
+        self.record = record
+        self.monitor = Monitor(files.control, record.spec.instance_id)
+        self._seen_disks: tuple[str, ...] = tuple(disk.disk_id for disk in record.spec.disks)
+
+    @classmethod
+    def find(cls, files: MachineFiles) -> Machine | None:
+        """Find a machine again by its record; None when there is none. Raises HypervisorError for a damaged one."""
+        record = qemu_record.load(files)
+        if record is None:
+            return None
+        if record.pid is None:
+            # The process before this one ended between QEMU's start and the second writing of the record.
+            stat = find_by_pidfile(files.pidfile)
+            if stat is not None:
+                record = dataclasses.replace(record, pid=stat.pid, start_ticks=stat.start_ticks)
+                qemu_record.save(files, record)
+        return cls(files, record)
+
+    def update(self, *, rebooting: bool) -> None:
+        """Change the record, on disk first."""
+        record = dataclasses.replace(self.record, rebooting=rebooting)
+        qemu_record.save(self.files, record)
+        self.record = record
+
+    def power(self) -> Power:
+        """Give the power switch of the machine's process."""
+        # Pid 0 is no process of ours: a machine whose process was never found is off.
+        return Power(self.monitor, self.files.journal, self.record.pid or 0, self.record.start_ticks)
+
+    async def report(self) -> MachineReport:
+        """Look at the process and ask QEMU; a QEMU that does not answer is still running (unknown is not gone)."""
+        instance_id = self.record.spec.instance_id
+        if self.power().alive():
+            state = MachineState.RUNNING
+            try:
+                async with asyncio.timeout(_REPORT_LIMIT_S):
+                    status = str((await self.monitor.execute("query-status"))["status"])
+                    self._seen_disks = tuple(sorted(await qemu_disks.plugged(self.monitor)))
+                if status in _STANDING:
+                    state = MachineState.PAUSED
+            except (HypervisorError, TimeoutError):
+                pass
+            if self.power().alive():
+                return MachineReport(instance_id, state, disk_ids=self._seen_disks)
+        return MachineReport(instance_id, MachineState.ENDED, reason=qemu_journal.end_reason(self.files.journal))

@@ -1,0 +1,133 @@
+"""Starting machines without choking the host: a queue as wide as the cores, and a sum of memory.
+
+Eight machines started at once all answer after 30 s; two at a time, the first answers after 7 s and the last after
+29 s (software emulation, two cores). So a start keeps its place until its machine has settled down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from educloud_lab.localcloud.hypervisor.base import NotEnoughRoomError
+from educloud_lab.localcloud.hypervisor.qemu_command import TCG_CACHE_MIB
+from educloud_lab.localcloud.hypervisor.qemu_process import is_alive, read_stat
+
+_MIB = 1024 * 1024
+_OVERHEAD_BYTES = 50 * _MIB  # QEMU itself, measured
+
+_POLL_S = 0.25
+_WINDOW_POLLS = 4
+_SETTLED_SHARE = 0.3  # of one core over the window
+_BOOT_LIMIT_S = 40.0
+
+
+class StartQueue:
+    """At most ``width`` machines boot at a time; a start that finds a free place waits for nothing."""
+
+    def __init__(self, width: int | None = None) -> None:
+        self.width = width or os.cpu_count() or 1
+        self._places = asyncio.Semaphore(self.width)
+        self._holders: set[asyncio.Task[None]] = set()
+
+    async def enter(self) -> None:
+        """Wait for a place."""
+        await self._places.acquire()
+
+    def leave(self) -> None:
+        """Give the place back at once (nothing was started)."""
+        self._places.release()
+
+    def leave_when_settled(self, pid: int, start_ticks: int) -> None:
+        """Give the place back when the machine has booted: it uses little of its core, or it ended, or 40 s passed."""
+        holder = asyncio.create_task(self._hold(pid, start_ticks), name=f"boot of process {pid}")
+        self._holders.add(holder)
+        holder.add_done_callback(self._holders.discard)
+
+    async def close(self) -> None:
+        """Stop watching boots."""
+        holders = list(self._holders)
+        for holder in holders:
+            holder.cancel()
+        await asyncio.gather(*holders, return_exceptions=True)
+
+    async def _hold(self, pid: int, start_ticks: int) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _BOOT_LIMIT_S
+        samples: list[tuple[float, float]] = []
+        try:
+            while loop.time() < end and is_alive(pid, start_ticks):
+                stat = read_stat(pid)
+                if stat is None:
+                    return
+                samples.append((loop.time(), stat.cpu_s))
+                if len(samples) > _WINDOW_POLLS:
+                    (then, before) = samples[-1 - _WINDOW_POLLS]
+                    if (stat.cpu_s - before) / (loop.time() - then) < _SETTLED_SHARE:
+                        return
+                await asyncio.sleep(_POLL_S)
+        finally:
+            self._places.release()
+
+
+def promised_bytes(memory_bytes: int, accel: str) -> int:
+    """Memory of the host that one machine may come to use."""
+    cache = TCG_CACHE_MIB * _MIB if accel == "tcg" else 0
+    return memory_bytes + cache + _OVERHEAD_BYTES
+
+
+def check_memory(needed_bytes: int, running: Iterable[tuple[int, int]]) -> None:
+    """Refuse a start that the host's memory cannot carry.
+
+    Parameters
+    ----------
+    needed_bytes : what the new machine may come to use.
+    running : (pid, promised bytes) of the others; what they have not touched yet is counted as used.
+
+    Raises
+    ------
+    NotEnoughRoomError
+        Nothing was started.
+    """
+    untouched = 0
+    for pid, promised in running:
+        stat = read_stat(pid)
+        if stat is not None:
+            untouched += max(0, promised - stat.rss_bytes)
+    available = available_memory_bytes() - untouched
+    if needed_bytes > available:
+        raise NotEnoughRoomError(
+            f"The machine needs {needed_bytes // _MIB} MiB of memory and {max(0, available) // _MIB} MiB are free. "
+            "Nothing was started; stop another machine or close programs, then start again."
+        )
+
+
+def available_memory_bytes(root: Path = Path("/")) -> int:
+    """Memory that can still be taken: the kernel's estimate, or what the control group leaves if that is less."""
+    available = _meminfo(root / "proc/meminfo")
+    group = root / "sys/fs/cgroup"
+    for limit_name, usage_name in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        limit, usage = _number(group / limit_name), _number(group / usage_name)
+        # Version 1 shows 2^63 for "no limit": larger than anything, so min() needs no special case.
+        if limit is not None and usage is not None:
+            available = min(available, max(0, limit - usage))
+    return available
+
+
+def _meminfo(path: Path) -> int:
+    for line in path.read_text("ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 1 << 62  # older than Linux 3.14: no estimate, so no refusal
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text("ascii").strip())
+    except (OSError, ValueError):
+        return None  # absent, or "max"
