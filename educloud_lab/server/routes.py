@@ -1,0 +1,96 @@
+"""The one table of routes: the application registers from it, the OpenAPI document and the tests read it.
+
+Names of requests and replies are those of :mod:`educloud_lab.wire.models`, as text so that the table costs nothing
+to load.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tornado.web import RequestHandler
+
+from educloud_lab.server.actions import DeleteHandler, ExtendHandler, StartHandler, StopHandler
+from educloud_lab.server.console import ConsoleHandler
+from educloud_lab.server.hello import HelloHandler
+from educloud_lab.server.leases import LeasesHandler
+from educloud_lab.server.snapshot import SnapshotHandler
+from educloud_lab.server.socket import SocketHandler
+
+PREFIX = "educloud/api/v1/"
+"""Below the Jupyter server's base URL."""
+
+_PARAMETERS = {"lease_id": r"[A-Za-z0-9-]{1,64}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address and what it answers.
+
+    Parameters
+    ----------
+    path : below :data:`PREFIX`, parameters in braces.
+    handler : the class with the verbs.
+    method : the only method it answers to.
+    summary : one line for the reference.
+    request, reply : names of wire models; None when there is none.
+    websocket : whether the method upgrades to a websocket.
+    """
+
+    path: str
+    handler: type[RequestHandler]
+    method: str
+    summary: str
+    request: str | None = None
+    reply: str | None = None
+    websocket: bool = False
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression of tornado's rule, without the base URL."""
+        return PREFIX + re.sub(r"\{(\w+)\}", lambda found: f"(?P<{found[1]}>{_PARAMETERS[found[1]]})", self.path)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters in the path."""
+        return tuple(re.findall(r"\{(\w+)\}", self.path))
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("hello", HelloHandler, "GET", "Versions, and why the server half cannot work when it cannot", reply="Hello"),
+    Route("snapshot", SnapshotHandler, "GET", "Everything that the person may see", reply="Snapshot"),
+    Route(
+        "leases",
+        LeasesHandler,
+        "POST",
+        "The lease of a lab: made when it does not exist, the same one otherwise",
+        request="LeaseRequest",
+        reply="Lease",
+    ),
+    Route("leases/{lease_id}/start", StartHandler, "POST", "Want the machine running; repeatable", reply="Lease"),
+    Route("leases/{lease_id}/stop", StopHandler, "POST", "Want the machine stopped; repeatable", reply="Lease"),
+    Route(
+        "leases/{lease_id}/delete",
+        DeleteHandler,
+        "POST",
+        "Want the machine gone (typed confirmation); the data volume stays",
+        request="DeleteRequest",
+        reply="Lease",
+    ),
+    Route("leases/{lease_id}/extend", ExtendHandler, "POST", "Keep: the full time again from now", reply="Lease"),
+    Route("leases/{lease_id}/console", ConsoleHandler, "GET", "Console output of the instance", reply="Console"),
+    Route(
+        "socket",
+        SocketHandler,
+        "GET",
+        "Websocket: SnapshotMessage at once and at every newer version; PingMessage up, PongMessage down",
+        websocket=True,
+    ),
+)
+
+
+def rules(base_url: str) -> list[tuple[str, type[RequestHandler]]]:
+    """Return tornado's rules. The base URL is taken literally: it may hold ``+`` and other odd characters."""
+    base = re.escape("/" + base_url.strip("/") + "/") if base_url.strip("/") else "/"
+    return [(base + route.pattern, route.handler) for route in ROUTES]
