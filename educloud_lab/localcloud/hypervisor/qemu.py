@@ -24,7 +24,7 @@ from educloud_lab.localcloud.hypervisor.base import (
     MachineState,
 )
 from educloud_lab.localcloud.hypervisor.qemu_command import command_line, leg_of
-from educloud_lab.localcloud.hypervisor.qemu_console import trim_console
+from educloud_lab.localcloud.hypervisor.qemu_console import trim_log
 from educloud_lab.localcloud.hypervisor.qemu_launch import check_spec, find_binary, launch
 from educloud_lab.localcloud.hypervisor.qemu_machine import Machine
 from educloud_lab.localcloud.hypervisor.qemu_monitor import MonitorLostError
@@ -49,6 +49,7 @@ class QemuHypervisor:
     qemu_binary : name or path of QEMU; default ``qemu-system-x86_64`` from PATH.
     width : machines that boot at one time; default the number of cores.
     network : how machines are connected; default slirp without outside.
+    room_to_resume_bytes : free disk at which a machine that paused on a full disk goes on by itself.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class QemuHypervisor:
         qemu_binary: str | None = None,
         width: int | None = None,
         network: NetworkDriver | None = None,
+        room_to_resume_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         if accel not in {"auto", "tcg", "kvm"}:
             raise ValueError(f"accel is {accel!r}; it must be auto, tcg or kvm")
@@ -68,6 +70,7 @@ class QemuHypervisor:
         self._accel = accel
         self._binary = qemu_binary
         self._network: NetworkDriver = network or SlirpNetwork()
+        self._room_to_resume_bytes = room_to_resume_bytes
         self._queue = StartQueue(width)
         self._machines: dict[str, Machine] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -179,8 +182,9 @@ class QemuHypervisor:
         machine = self._machines.get(instance_id)
         if machine is None:
             return MachineReport(instance_id, MachineState.ABSENT)
-        trim_console(machine.record.spec.console_path)
-        return await machine.report()
+        trim_log(machine.record.spec.console_path)
+        trim_log(machine.files.journal)
+        return await machine.report(room_to_resume_bytes=self._room_to_resume_bytes)
 
     async def report_all(self) -> Mapping[str, MachineReport]:
         """Say what is seen of every known machine."""

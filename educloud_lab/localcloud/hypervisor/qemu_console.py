@@ -1,14 +1,14 @@
-"""Keeping console logs small: a guest may print for ever, the cloud shows the last 64 KiB."""
+"""Keeping logs small that a guest can make grow: it may print for ever, or restart for ever (each is an event)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 LARGEST_BYTES = 4 * 1024 * 1024
-KEPT_BYTES = 256 * 1024
+KEPT_BYTES = 256 * 1024  # the cloud shows the last 64 KiB of a console
 
 
-def trim_console(path: Path) -> None:
+def trim_log(path: Path) -> None:
     """Cut a log that has grown over 4 MiB down to its last 256 KiB; a missing log is left missing.
 
     QEMU appends (O_APPEND), so it goes on at the new end. What the guest prints in the moment between reading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
 
 from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal, qemu_record
 from educloud_lab.localcloud.hypervisor.base import HypervisorError, MachineReport, MachineState
@@ -52,8 +53,12 @@ class Machine:
         # Pid 0 is no process of ours: a machine whose process was never found is off.
         return Power(self.monitor, self.files.journal, self.record.pid or 0, self.record.start_ticks)
 
-    async def report(self) -> MachineReport:
-        """Look at the process and ask QEMU; a QEMU that does not answer is still running (unknown is not gone)."""
+    async def report(self, *, room_to_resume_bytes: int) -> MachineReport:
+        """Look at the process and ask QEMU; a QEMU that does not answer is still running (unknown is not gone).
+
+        A machine that paused because the host's disk was full goes on as soon as there is room again: its write
+        is repeated, the guest notices nothing but the pause.
+        """
         instance_id = self.record.spec.instance_id
         if self.power().alive():
             state = MachineState.RUNNING
@@ -61,6 +66,9 @@ class Machine:
                 async with asyncio.timeout(_REPORT_LIMIT_S):
                     status = str((await self.monitor.execute("query-status"))["status"])
                     self._seen_disks = tuple(sorted(await qemu_disks.plugged(self.monitor)))
+                    if status == "io-error" and self._has_room(room_to_resume_bytes):
+                        await self.monitor.execute("cont")
+                        status = "running"
                 if status in _STANDING:
                     state = MachineState.PAUSED
             except (HypervisorError, TimeoutError):
@@ -68,3 +76,11 @@ class Machine:
             if self.power().alive():
                 return MachineReport(instance_id, state, disk_ids=self._seen_disks)
         return MachineReport(instance_id, MachineState.ENDED, reason=qemu_journal.end_reason(self.files.journal))
+
+    def _has_room(self, room_bytes: int) -> bool:
+        folders = {disk.path.parent for disk in (self.record.spec.root, *self.record.spec.disks)}
+        # Volumes plugged later lie in the same folder as those before them, or the pause comes again: no harm.
+        try:
+            return all(shutil.disk_usage(folder).free >= room_bytes for folder in folders)
+        except OSError:
+            return False
