@@ -1,0 +1,1 @@
+# ~/.bashrc: settings of your interactive shells; /etc/bash.bashrc was read before.

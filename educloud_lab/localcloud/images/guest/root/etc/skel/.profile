@@ -1,0 +1,2 @@
+# ~/.profile: settings of your login shells.
+[ -n "$BASH_VERSION" ] && [ -f ~/.bashrc ] && . ~/.bashrc
