@@ -56,7 +56,7 @@ def uncompressed_kernel(vmlinuz: bytes, work: Path) -> Path:
 
 
 def without_signature(module: bytes) -> bytes:
-    """A kernel module without its appended signature (checking it is slow in emulation, and nothing here asks for it)."""
+    """Cut off a kernel module's appended signature: checking it is slow in emulation, and nothing here asks for it."""
     if not module.endswith(_SIGNATURE_MARK):
         return module
     # struct module_signature (12 bytes, the last 4 its big-endian length) stands before the mark.
@@ -66,7 +66,7 @@ def without_signature(module: bytes) -> bytes:
 
 
 def pick_modules(files: Mapping[str, bytes], names: tuple[str, ...]) -> dict[str, bytes]:
-    """The named modules, unsigned, by name, in the order given.
+    """Pick the named modules, unsigned, by name, in the order given.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def pick_modules(files: Mapping[str, bytes], names: tuple[str, ...]) -> dict[str
 
 
 def ramdisk(init: bytes, busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
-    """An initial ramdisk (cpio "newc", not compressed), the same bytes for the same input."""
+    """Make an initial ramdisk (cpio "newc", not compressed), the same bytes for the same input."""
     archive = _Cpio()
     for folder in ("bin", "dev", "modules", "proc", "root"):
         archive.add(folder, b"", stat.S_IFDIR | 0o755)

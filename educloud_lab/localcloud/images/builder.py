@@ -255,7 +255,7 @@ def _write_record(folder: Path, guest: str, stamp: str, inputs: str, packages: t
 
 
 def _epoch_s(debs: Sequence[Path]) -> int:
-    """The one time of all files: SOURCE_DATE_EPOCH where set, else the newest package's own time."""
+    """Tell the one time of all files: SOURCE_DATE_EPOCH where set, else the newest package's own time."""
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     if given.isdigit():
         return int(given)
@@ -272,7 +272,8 @@ def _require_space(images: Path) -> None:
     if free < _FREE_BYTES_NEEDED:
         raise ImageBuildError(
             f"Too little room in {images}: {free / 1e6:.0f} MB free, a build needs about "
-            f"{_FREE_BYTES_NEEDED / 1e6:.0f} MB. Nothing was changed. Free some space, or choose another place with --home."
+            f"{_FREE_BYTES_NEEDED / 1e6:.0f} MB. Nothing was changed. "
+            "Free some space, or choose another place with --home."
         )
 
 

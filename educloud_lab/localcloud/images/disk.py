@@ -58,7 +58,7 @@ def make_disk(tree: Path, ownership: Mapping[str, tuple[int, int]], size_bytes: 
 
 
 def _everything(tree: Path) -> list[Path]:
-    # Deepest first is not needed for times of symbolic links and files; folders last, since touching inside changes them.
+    # Folders last, so that what is done inside them does not change their times again.
     paths = sorted(tree.rglob("*"), key=lambda path: (path.is_dir() and not path.is_symlink(), str(path)))
     return [*paths, tree]
 

@@ -31,7 +31,8 @@ _LEFT_OUT = re.compile(
     | usr/lib/(?:systemd|tmpfiles\.d|sysusers\.d|udev|modules-load\.d|modprobe\.d|init|sysctl\.d)(?:/|$)
     | usr/lib/python3\.\d+/(?:lib2to3|idlelib|distutils/command/.*\.exe|pydoc_data|test|ensurepip|turtledemo)(?:/|$)
     | usr/lib/modules/[^/]+/
-    | etc/(?:init\.d|rc\d\.d|cron\..*|systemd|init|logcheck|apt|kernel|alternatives|default/(?:ssh|useradd)|ufw|skel)(?:/|$)
+    | etc/(?:init\.d|rc\d\.d|cron\..*|pam\.d|
+            systemd|init|logcheck|apt|kernel|alternatives|default/(?:ssh|useradd)|ufw|skel)(?:/|$)
     | etc/(?:motd|issue.*|bash\.bashrc|profile|nsswitch\.conf|update-motd\.d)(?:/|$)
     | usr/sbin/(?:iucode.*|update-.*|addgnupghome|applygnupgdefaults|invoke-rc\.d)$
     | boot/
@@ -59,10 +60,45 @@ _LINKS = {
 }
 
 # BusyBox applets offered where Debian's own program was not installed.
-_APPLETS = (
-    "poweroff reboot halt vi wget nc ifconfig route netstat unzip httpd telnet traceroute nslookup insmod rmmod lsmod "
-    "modprobe hwclock acpid udhcpc xxd hexdump bc dc patch time tree ed cpio bzip2 xz unxz whois arp logger lsof"
-).split()
+_APPLETS = [
+    "poweroff",
+    "reboot",
+    "halt",
+    "vi",
+    "wget",
+    "nc",
+    "ifconfig",
+    "route",
+    "netstat",
+    "unzip",
+    "httpd",
+    "telnet",
+    "traceroute",
+    "nslookup",
+    "insmod",
+    "rmmod",
+    "lsmod",
+    "modprobe",
+    "hwclock",
+    "acpid",
+    "udhcpc",
+    "xxd",
+    "hexdump",
+    "bc",
+    "dc",
+    "patch",
+    "time",
+    "tree",
+    "ed",
+    "cpio",
+    "bzip2",
+    "xz",
+    "unxz",
+    "whois",
+    "arp",
+    "logger",
+    "lsof",
+]
 
 
 def unpack(debs: Iterable[Path], tree: Path, ownership: dict[str, tuple[int, int]]) -> None:
@@ -228,7 +264,8 @@ def _accounts(tree: Path, ownership: dict[str, tuple[int, int]]) -> None:
     masters = tree / "usr/share/base-passwd"
     passwd = (masters / "passwd.master").read_text().replace(":*:", ":x:")
     group = (masters / "group.master").read_text().replace(":*:", ":x:")
-    passwd += f"sshd:x:100:65534::/run/sshd:/usr/sbin/nologin\nstudent:x:{STUDENT_UID}:{STUDENT_UID}:Student:/home/student:/bin/bash\n"
+    passwd += "sshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n"
+    passwd += f"student:x:{STUDENT_UID}:{STUDENT_UID}:Student:/home/student:/bin/bash\n"
     group = re.sub(r"^(sudo:x:\d+:)$", r"\1student", group, flags=re.MULTILINE)
     group += f"student:x:{STUDENT_UID}:\n"
     names = [line.split(":")[0] for line in passwd.splitlines()]
