@@ -1,0 +1,27 @@
+"""The shell port: connections to machines, through the gateway where there is one."""
+
+from __future__ import annotations
+
+from educloud_lab.adapters.ssh.loading import load_connection
+from educloud_lab.ports.shell import Connection, Grant
+
+
+class AsyncsshShell:
+    """Makes SSH connections by asyncssh."""
+
+    async def connect(self, grant: Grant, *, timeout_s: float = 15.0) -> Connection:
+        """Connect through the gateway (when there is one) and log in; both host keys are pinned.
+
+        Raises
+        ------
+        MachineUnreachableError
+            Nobody answers yet: worth repeating.
+        HostKeyError
+            Somebody else answers, at the gateway or the machine: never worth repeating by itself.
+        LoginRefusedError
+            The certificate was refused by the gateway or the machine.
+        ShellError
+            Any other reason, such as a key that cannot be read.
+        """
+        connection = await load_connection()
+        return await connection.open(grant, timeout_s=timeout_s)

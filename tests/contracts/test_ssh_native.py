@@ -1,0 +1,308 @@
+"""The SSH adapter against OpenSSH's own sshd, run by the tests: certificates, host keys, commands, terminals."""
+
+import asyncio
+import contextlib
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncssh
+import psutil
+import pytest
+
+from educloud_lab.adapters.ssh import AsyncsshAuthority, AsyncsshShell
+from educloud_lab.domain.errors import (
+    CommandTimeoutError,
+    HostKeyError,
+    LoginRefusedError,
+    MachineUnreachableError,
+    ShellError,
+)
+from educloud_lab.ports.shell import Grant
+
+PRINCIPAL = "lease-ab12-g1"
+
+
+@dataclass
+class Machine:
+    port: int
+    host_key: str
+    ca_private: str
+    process: subprocess.Popen
+
+    def grant(self, *, principal=PRINCIPAL, ca=None, minutes=(-5, 10), **changes):
+        authority = AsyncsshAuthority()
+        key = authority.new_key_pair()
+        now = datetime.now(UTC)
+        certificate = authority.sign_user(
+            ca_private=ca or self.ca_private,
+            public=key.public,
+            principals=[principal],
+            key_id="test",
+            valid_from=now + timedelta(minutes=minutes[0]),
+            valid_until=now + timedelta(minutes=minutes[1]),
+        )
+        grant = Grant(
+            lease_id="ab12",
+            generation=1,
+            user=getpass.getuser(),
+            principal=principal,
+            address="127.0.0.1",
+            port=self.port,
+            host_keys=(self.host_key,),
+            gateway=None,
+            private_key=key.private,
+            certificate=certificate,
+            expires_at=now + timedelta(minutes=minutes[1]),
+        )
+        return replace(grant, **changes)
+
+
+def start_sshd(folder: Path) -> Machine:
+    authority = AsyncsshAuthority()
+    host, ca = authority.new_key_pair(), authority.new_key_pair()
+    (folder / "host").touch(0o600)
+    (folder / "host").write_text(host.private)
+    (folder / "ca.pub").write_text(ca.public + "\n")
+    (folder / "principals").write_text(PRINCIPAL + "\n")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd refuses to run as root without it
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\nUseDNS no\n"
+        f"TrustedUserCAKeys {folder}/ca.pub\nAuthorizedPrincipalsFile {folder}/principals\nAuthorizedKeysFile none\n"
+        "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
+        "AcceptEnv LANG\nAllowAgentForwarding no\nMaxSessions 40\n"
+    )
+    sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin")
+    assert sshd, "OpenSSH's sshd is missing: install openssh-server"
+    process = subprocess.Popen([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return Machine(port, host.public, ca.private, process)
+        assert process.poll() is None, "sshd ended"
+        assert time.monotonic() < deadline, "sshd does not listen"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    made = start_sshd(tmp_path_factory.mktemp("sshd"))
+    yield made
+    made.process.terminate()
+    made.process.wait(10)
+
+
+@pytest.fixture
+async def connection(machine):
+    made = await AsyncsshShell().connect(machine.grant())
+    yield made
+    await made.close()
+
+
+async def read_until(pty, expected: bytes, timeout_s=10.0) -> bytes:
+    seen = b""
+    async with asyncio.timeout(timeout_s):
+        while expected not in seen:
+            piece = await pty.read()
+            assert piece, f"ended after {seen!r}"
+            seen += piece
+    return seen
+
+
+async def test_a_certificate_logs_in_and_the_host_key_is_told(machine, connection):
+    assert connection.host_key == machine.host_key
+    assert not connection.closed
+    done = await connection.run("echo hello; echo bad >&2; exit 3")
+    assert (done.exit_status, done.stdout, done.stderr) == (3, b"hello\n", b"bad\n")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"principal": "lease-other-g1"}, {"principal": "root"}, {"minutes": (-20, -10)}, {"minutes": (10, 20)}]
+)
+async def test_a_wrong_principal_or_time_is_refused(machine, changes):
+    with pytest.raises(LoginRefusedError):
+        await AsyncsshShell().connect(machine.grant(**changes))
+
+
+async def test_another_authority_is_refused(machine):
+    with pytest.raises(LoginRefusedError):
+        await AsyncsshShell().connect(machine.grant(ca=AsyncsshAuthority().new_key_pair().private))
+
+
+async def test_an_unexpected_host_key_is_never_connected_to(machine):
+    other = AsyncsshAuthority().new_key_pair().public
+    with pytest.raises(HostKeyError):
+        await AsyncsshShell().connect(machine.grant(host_keys=(other,)))
+    with pytest.raises(HostKeyError):
+        await AsyncsshShell().connect(machine.grant(host_keys=()))
+    # While the change is made, either of the two may be shown.
+    both = await AsyncsshShell().connect(machine.grant(host_keys=(other, machine.host_key)))
+    await both.close()
+
+
+async def test_a_host_key_of_another_type_is_refused(machine):
+    other = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_public_key("openssh").decode()
+    # The two sides agree on no host key algorithm: refused all the same, before anything is sent.
+    with pytest.raises(ShellError):
+        await AsyncsshShell().connect(machine.grant(host_keys=(other,)))
+
+
+async def test_nobody_there_is_unreachable():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fake = Machine(port, AsyncsshAuthority().new_key_pair().public, AsyncsshAuthority().new_key_pair().private, None)
+    with pytest.raises(MachineUnreachableError):
+        await AsyncsshShell().connect(fake.grant())
+
+
+async def test_somebody_who_says_nothing_is_unreachable_in_time():
+    accepted = []
+
+    async def silent(reader, writer):
+        accepted.append(writer)
+        await reader.read()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    keys = AsyncsshAuthority()
+    fake = Machine(server.sockets[0].getsockname()[1], keys.new_key_pair().public, keys.new_key_pair().private, None)
+    began = time.monotonic()
+    with pytest.raises(MachineUnreachableError):
+        await AsyncsshShell().connect(fake.grant(), timeout_s=0.5)
+    assert time.monotonic() - began < 5
+    for writer in accepted:
+        writer.close()
+    server.close()
+
+
+NASTY = [
+    "plain",
+    "two words",
+    "",
+    "$(touch /tmp/no)",
+    "`id`",
+    "'quote'",
+    '"double"',
+    "a;b&c|d",
+    "new\nline",
+    "*",
+    "-x",
+    "é💾",
+]
+
+
+@pytest.mark.parametrize("stdin", [b"", b"some input"])
+async def test_arguments_arrive_as_they_are(connection, stdin):
+    done = await connection.run('for each in "$@"; do printf "%s\\0" "$each"; done', arguments=NASTY, stdin=stdin)
+    assert done.stdout.decode().split("\0")[:-1] == NASTY
+
+
+async def test_standard_input_reaches_the_script_and_is_empty_otherwise(connection):
+    assert (await connection.run("cat", stdin=b"\0bytes\xff")).stdout == b"\0bytes\xff"
+    assert (await connection.run("cat; echo after")).stdout == b"after\n"
+
+
+async def test_half_a_script_never_runs(connection, tmp_path):
+    done = await connection.run(f"touch {tmp_path}/first\nif true; then")
+    assert done.exit_status != 0
+    assert not (tmp_path / "first").exists()
+
+
+async def test_output_is_cut_and_the_command_still_ends(connection):
+    done = await connection.run("head -c 5000000 /dev/zero; echo end >&2; exit 7", timeout_s=60)
+    assert (done.exit_status, len(done.stdout), done.stderr) == (7, 1024 * 1024, b"end\n")
+
+
+async def test_a_command_that_takes_too_long_is_killed(connection, tmp_path):
+    with pytest.raises(CommandTimeoutError):
+        await connection.run('echo $$ >"$1"; exec sleep 600', arguments=[str(tmp_path / "pid")], timeout_s=1.0)
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "it still runs"
+        await asyncio.sleep(0.05)
+    assert not connection.closed
+    assert (await connection.run("echo still here")).stdout == b"still here\n"
+
+
+async def test_a_command_ended_by_a_signal_says_so_as_a_shell_does(connection):
+    assert (await connection.run("kill -9 $$")).exit_status == 137
+
+
+async def test_a_terminal_answers_resizes_and_tells_its_end(connection):
+    pty = await connection.open_pty(columns=93, rows=31, environment={"LANG": "C.UTF-8"})
+    assert pty.exit_status is None
+    pty.write(b"stty size; echo term=$TERM lang=$LANG; shopt -q login_shell && echo is-login\n")
+    seen = await read_until(pty, b"\r\nis-login")
+    assert b"31 93" in seen
+    assert b"term=xterm-256color lang=C.UTF-8" in seen
+    pty.resize(120, 40)
+    pty.write(b"stty size\n")
+    await read_until(pty, b"40 120")
+    pty.write(b"exit 5\n")
+    async with asyncio.timeout(10):
+        while await pty.read():
+            pass
+    assert pty.exit_status == 5
+    assert await pty.read() == b""
+    pty.write(b"dropped")
+    pty.resize(80, 24)
+    await pty.close()
+    await pty.close()
+
+
+async def test_a_terminal_that_nobody_reads_is_bounded(connection):
+    pty = await connection.open_pty(columns=80, rows=24)
+    pty.write(b"stty -echo; yes 0123456789abcdef\n")
+    await asyncio.sleep(1.0)
+    held = pty._session._size_bytes + sum(len(data) for data, _ in pty._channel._recv_buf)
+    assert 128 * 1024 <= held <= 128 * 1024 + 32768 + 256 * 1024
+    # A command on the same connection is not held up by it.
+    assert (await connection.run("echo other", timeout_s=5)).stdout == b"other\n"
+    for _ in range(40):
+        assert 0 < len(await pty.read()) <= 128 * 1024
+    pty.write(b"\x03")
+    await pty.close()
+
+
+async def test_a_lost_connection_ends_everything_without_an_exit_status(tmp_path):
+    machine = start_sshd(tmp_path)
+    connection = await AsyncsshShell().connect(machine.grant())
+    pty = await connection.open_pty(columns=80, rows=24)
+    running = asyncio.create_task(connection.run("sleep 600", timeout_s=60))
+    await read_until(pty, b"$") if os.geteuid() else await read_until(pty, b"#")
+    for child in psutil.Process(machine.process.pid).children(recursive=True):
+        if child.name().startswith("sshd"):
+            child.kill()
+    machine.process.kill()
+    machine.process.wait(10)
+    async with asyncio.timeout(10):
+        while await pty.read():
+            pass
+        await connection.wait_closed()
+        with pytest.raises(MachineUnreachableError):
+            await running
+    assert pty.exit_status is None
+    assert connection.closed
+    with pytest.raises(MachineUnreachableError):
+        await connection.run("true")
+    with pytest.raises(MachineUnreachableError):
+        await connection.open_pty(columns=80, rows=24)
+    await connection.close()
+    await connection.close()
+
+
+async def test_fast_ciphers_are_agreed_with_openssh(connection):
+    inner = connection._connection
+    assert inner.get_extra_info("recv_cipher") == "aes128-gcm@openssh.com"
+    assert inner.get_extra_info("recv_compression") in (None, "none")
