@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from educloud_lab.localcloud.images import bootfiles, disk, tree
+from educloud_lab.localcloud.images import bootfiles, disk, system, tree
 from educloud_lab.localcloud.images.errors import ImageBuildError, ImageError
 from educloud_lab.localcloud.images.manifest import (
     ARCHITECTURE,
@@ -170,7 +170,7 @@ def _make(
     for name, data in bootfiles.pick_modules(kernel_files, bootfiles.ROOT_MODULES).items():
         (modules / f"{name}.ko").write_bytes(data)
     progress("finishing the system", 24)
-    tree.finish(root, GUEST / "root", ownership)
+    system.finish(root, GUEST / "root", ownership)
     progress("making the root disk", 12)
     epoch_s = _epoch_s(debs)
     disk.make_disk(root, ownership, ROOT_SIZE_BYTES, epoch_s, made)
