@@ -1,0 +1,149 @@
+"""The HTTP front of the local cloud: one handler for every service path."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from educloud_lab.localcloud.accounts import Accounts
+from educloud_lab.localcloud.api import identity
+from educloud_lab.localcloud.api.sigv4 import SignedRequest, verify
+from educloud_lab.localcloud.cloud import Caller, Cloud
+from educloud_lab.localcloud.errors import ApiError, AuthError, BindError
+from educloud_lab.localcloud.model.scalars import escape
+from educloud_lab.localcloud.operations import OPERATIONS
+
+log = logging.getLogger("educloud.cloud.api")
+
+MAX_BODY_BYTES = 512 << 10
+COMPUTE_PATHS = ("/services/compute", "/services/Eucalyptus", "/")
+IAM_PATH = "/services/Euare"
+STS_PATH = "/services/Tokens"
+PING_PATH = "/services/ping"
+
+
+class Api:
+    """Answers signed requests for one cloud."""
+
+    def __init__(self, cloud: Cloud, accounts: Accounts) -> None:
+        self.cloud = cloud
+        self.accounts = accounts
+        # A starter asks for this to be sure that it reached the process that it started, not another cloud.
+        self.boot_id = secrets.token_hex(8)
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application.router.add_get(PING_PATH, self._ping)
+        for path in COMPUTE_PATHS:
+            self._route(application, path, self._compute)
+        self._route(application, IAM_PATH, self._iam)
+        self._route(application, STS_PATH, self._sts)
+        application.router.add_route("*", "/{rest:.*}", self._nowhere)
+        return application
+
+    def _route(
+        self, application: web.Application, path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> None:
+        for variant in {path, path.rstrip("/") + "/"}:
+            application.router.add_post(variant, handler)
+            application.router.add_get(variant, handler, allow_head=False)
+
+    async def _ping(self, _request: web.Request) -> web.Response:
+        return web.json_response({"cloud": "educloud", "boot_id": self.boot_id})
+
+    async def _nowhere(self, request: web.Request) -> web.Response:
+        return _plain(404, "404 Not Found", f"No service at {request.path[:200]}")
+
+    async def _compute(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "compute")
+
+    async def _iam(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "iam")
+
+    async def _sts(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "sts")
+
+    async def _answer(self, request: web.Request, service: str) -> web.Response:
+        request_id = str(uuid.uuid4())
+        action = "?"
+        try:
+            try:
+                body = await request.read()
+            except web.HTTPRequestEntityTooLarge:
+                return _plain(413, "413 Request Entity Too Large", "The request is too large")
+            query = tuple(parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True, max_num_fields=2000))
+            form = tuple(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=2000))
+            signed = SignedRequest(request.method, request.rel_url.raw_path, query, _headers(request), body)
+            account = verify(signed, self.accounts, self.cloud.now())
+            caller = Caller(account, request_id, f"{request.scheme}://{request.host}")
+            parameters = dict((*query, *form))
+            action = parameters.get("Action", "")
+            text = await self._dispatch(service, action, caller, parameters)
+            log.info("%s %s %s: ok", request_id, account.name, _safe(action))
+            return web.Response(text=text, content_type="application/xml", charset="utf-8")
+        except AuthError as error:
+            log.info("%s refused: %s", request_id, error)
+            return _plain(403, "403 Forbidden", str(error))
+        except BindError as error:
+            # Names only: values may be user data.
+            log.info("%s %s: cannot bind %s", request_id, _safe(action), _safe(", ".join(error.names)))
+            return _plain(400, "400 Bad Request", error.message)
+        except (UnicodeDecodeError, ValueError) as error:
+            log.info("%s %s: unreadable request (%s)", request_id, _safe(action), type(error).__name__)
+            return _plain(400, "400 Bad Request", "The request cannot be read")
+        except ApiError as error:
+            log.info("%s %s: %d %s", request_id, _safe(action), error.status, error.code.strip())
+            return _service_error(error, request_id)
+        except Exception:  # a bug of ours: the caller gets no internals, the log gets everything
+            log.exception("%s %s failed", request_id, _safe(action))
+            return _service_error(ApiError("InternalFailure", "An internal error occurred", 500), request_id)
+
+    async def _dispatch(self, service: str, action: str, caller: Caller, parameters: dict[str, str]) -> str:
+        if service in ("iam", "sts") or action in identity.ACTIONS:
+            return identity.answer(action, caller, parameters)
+        operation = self.cloud.model.operations.get(action)
+        handler = OPERATIONS.get(action)
+        if operation is None or handler is None:
+            raise BindError([("Action", action)])
+        arguments = self.cloud.model.parse(operation, parameters)
+        answer = await handler(self.cloud, caller, arguments)
+        version = parameters.get("Version") or self.cloud.model.default_version
+        return self.cloud.model.render(operation, answer, version[:40], caller.request_id)
+
+
+def _headers(request: web.Request) -> dict[str, tuple[str, ...]]:
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), []).append(value)
+    return {name: tuple(values) for name, values in headers.items()}
+
+
+def _safe(text: str) -> str:
+    """Keep a caller's text from forging log lines."""
+    return "".join(c if c.isprintable() else "?" for c in text[:120])
+
+
+def error_xml(code: str, message: str, request_id: str) -> str:
+    """Return Eucalyptus's error document, in no namespace."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        f"<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error></Errors>"
+        f"<RequestID>{escape(request_id)}</RequestID></Response>"
+    )
+
+
+def _service_error(error: ApiError, request_id: str) -> web.Response:
+    return web.Response(
+        status=error.status, text=error_xml(error.code, error.message, request_id), content_type="application/xml"
+    )
+
+
+def _plain(status: int, code: str, message: str) -> web.Response:
+    # Eucalyptus's transport layer repeats the message as the request's id and calls XML plain text.
+    return web.Response(status=status, text=error_xml(code, message, message), content_type="text/plain")

@@ -1,0 +1,55 @@
+"""What every operation of the local cloud works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from educloud_lab.localcloud.accounts import Account
+from educloud_lab.localcloud.model import InstanceType
+from educloud_lab.localcloud.model.compiled import CompiledModel
+from educloud_lab.localcloud.settings import Settings
+from educloud_lab.localcloud.state.database import Database
+
+
+def system_now() -> datetime:
+    """Return the computer's time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, in one request."""
+
+    account: Account
+    request_id: str
+    endpoint: str  # as the caller reached it: scheme and host
+
+
+@dataclass(slots=True)
+class Cloud:
+    """The parts that operations share.
+
+    Parameters
+    ----------
+    wake : called after a transaction that left work for the supervisor.
+    reboot : asks a running machine to restart, in the background.
+    free_memory_bytes : memory that new machines may take now; None when it is not limited.
+    now : the clock.
+    """
+
+    settings: Settings
+    database: Database
+    model: CompiledModel
+    types: dict[str, InstanceType]
+    default_type: str
+    wake: Callable[[], None]
+    reboot: Callable[[str], None]
+    free_memory_bytes: Callable[[], int | None]
+    now: Callable[[], datetime] = system_now
+
+    def console_path(self, instance_id: str) -> Path:
+        """Return where an instance's console log is."""
+        return self.settings.folders.consoles / f"{instance_id}.log"

@@ -1,0 +1,52 @@
+"""The cloud's operations, by the name of their action."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from educloud_lab.localcloud.cloud import Caller, Cloud
+from educloud_lab.localcloud.operations import (
+    attributes,
+    images,
+    instances,
+    keypairs,
+    run_instances,
+    tags,
+    volumes,
+    zones,
+)
+
+Handler = Callable[[Cloud, Caller, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+OPERATIONS: Mapping[str, Handler] = {
+    "AttachVolume": volumes.attach_volume,
+    "CreateKeyPair": keypairs.create_key_pair,
+    "CreateSecurityGroup": zones.create_security_group,
+    "CreateTags": tags.create_tags,
+    "CreateVolume": volumes.create_volume,
+    "DeleteKeyPair": keypairs.delete_key_pair,
+    "DeleteTags": tags.delete_tags,
+    "DeleteVolume": volumes.delete_volume,
+    "DescribeAvailabilityZones": zones.describe_availability_zones,
+    "DescribeImages": images.describe_images,
+    "DescribeInstanceAttribute": attributes.describe_instance_attribute,
+    "DescribeInstanceStatus": instances.describe_instance_status,
+    "DescribeInstanceTypes": zones.describe_instance_types,
+    "DescribeInstances": instances.describe_instances,
+    "DescribeKeyPairs": keypairs.describe_key_pairs,
+    "DescribeRegions": zones.describe_regions,
+    "DescribeSecurityGroups": zones.describe_security_groups,
+    "DescribeSnapshots": images.describe_snapshots,
+    "DescribeTags": tags.describe_tags,
+    "DescribeVolumes": volumes.describe_volumes,
+    "DetachVolume": volumes.detach_volume,
+    "GetConsoleOutput": instances.get_console_output,
+    "ImportKeyPair": keypairs.import_key_pair,
+    "ModifyInstanceAttribute": attributes.modify_instance_attribute,
+    "RebootInstances": instances.reboot_instances,
+    "RunInstances": run_instances.run_instances,
+    "StartInstances": instances.start_instances,
+    "StopInstances": instances.stop_instances,
+    "TerminateInstances": instances.terminate_instances,
+}

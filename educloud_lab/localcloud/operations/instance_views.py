@@ -1,0 +1,144 @@
+"""How instances look to callers: states, addresses and the filters of DescribeInstances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from educloud_lab.localcloud.operations import filters
+from educloud_lab.localcloud.operations.common import tag_list
+from educloud_lab.localcloud.operations.images import ROOT_DEVICE
+from educloud_lab.localcloud.state.tables import Attachment, Image, Instance
+
+CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+NO_ADDRESS = "0.0.0.0"  # noqa: S104 (Eucalyptus's placeholder for "no address yet", not a socket)
+
+
+def state(name: str) -> dict[str, Any]:
+    """Return a state in the model's shape."""
+    return {"Code": CODES[name], "Name": name}
+
+
+def address(row: Instance) -> str:
+    """Return the address that callers see."""
+    return row.address if row.address_shown and row.address else NO_ADDRESS
+
+
+def groups(row: Instance) -> list[dict[str, str]]:
+    """Return an instance's groups in the model's shape."""
+    return [{"GroupId": group[0], "GroupName": group[1]} for group in row.groups]
+
+
+def instance_view(
+    row: Instance, attachments: Sequence[Attachment], tags: dict[str, str], architecture: str
+) -> dict[str, Any]:
+    """Return one instance in the model's shape, with what Eucalyptus leaves out left out."""
+    shown = address(row)
+    view: dict[str, Any] = {
+        "InstanceId": row.id,
+        "ImageId": row.image_id,
+        "State": state(row.state),
+        "PrivateDnsName": shown,
+        "PublicDnsName": shown,
+        "StateTransitionReason": row.reason,
+        "KeyName": row.key_name,
+        "AmiLaunchIndex": row.launch_index,
+        "ProductCodes": [],
+        "InstanceType": row.instance_type,
+        "LaunchTime": row.launched_at,
+        "Placement": {"AvailabilityZone": row.zone},
+        "Monitoring": {"State": "disabled"},
+        "PrivateIpAddress": shown,
+        "PublicIpAddress": shown,
+        "SecurityGroups": groups(row),
+        "Architecture": architecture,
+        "RootDeviceType": row.root_device_type,
+        "RootDeviceName": ROOT_DEVICE,
+        "BlockDeviceMappings": [
+            {
+                "DeviceName": a.device,
+                "Ebs": {
+                    "VolumeId": a.volume_id,
+                    "Status": a.state,
+                    "AttachTime": a.attached_at,
+                    "DeleteOnTermination": a.delete_on_termination,
+                },
+            }
+            for a in attachments
+        ],
+        "VirtualizationType": "hvm",
+        "Tags": tag_list(tags),
+    }
+    if row.kernel_id:
+        view["KernelId"], view["RamdiskId"] = row.kernel_id, row.ramdisk_id
+    if row.client_token:
+        view["ClientToken"] = row.client_token
+    return view
+
+
+class Views:
+    """Builds views of instances in one transaction."""
+
+    def __init__(self, session: Session, tags: dict[str, dict[str, str]]) -> None:
+        self.tags = tags
+        self.attachments: dict[str, list[Attachment]] = {}
+        for attachment in session.scalars(select(Attachment).order_by(Attachment.device)):
+            self.attachments.setdefault(attachment.instance_id, []).append(attachment)
+        self.architectures = {image.id: image.architecture for image in session.scalars(select(Image))}
+
+    def instance(self, row: Instance) -> dict[str, Any]:
+        """Return one instance's view."""
+        architecture = self.architectures.get(row.image_id, "x86_64")
+        return instance_view(row, self.attachments.get(row.id, ()), self.tags.get(row.id, {}), architecture)
+
+    def reservations(self, rows: Sequence[Instance]) -> list[dict[str, Any]]:
+        """Return the instances grouped as they were started together."""
+        found: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            entry = found.setdefault(
+                row.reservation_id,
+                {"ReservationId": row.reservation_id, "OwnerId": row.owner, "Groups": groups(row), "Instances": []},
+            )
+            entry["Instances"].append(self.instance(row))
+        return list(found.values())
+
+
+def row_filters(views: Views) -> dict[str, filters.Values[Instance]]:
+    """Return the supported filters (Eucalyptus has neither hypervisor, product-code nor state-reason-*)."""
+
+    def attached(row: Instance) -> list[Attachment]:
+        return views.attachments.get(row.id, [])
+
+    return {
+        "architecture": lambda row: [views.architectures.get(row.image_id, "x86_64")],
+        "availability-zone": lambda row: [row.zone],
+        "block-device-mapping.volume-id": lambda row: [a.volume_id for a in attached(row)],
+        "block-device-mapping.device-name": lambda row: [a.device for a in attached(row)],
+        "block-device-mapping.status": lambda row: [a.state for a in attached(row)],
+        "client-token": lambda row: [row.client_token] if row.client_token else [],
+        "dns-name": lambda row: [address(row)],
+        "group-id": lambda row: [group[0] for group in row.groups],
+        "group-name": lambda row: [group[1] for group in row.groups],
+        "image-id": lambda row: [row.image_id],
+        "instance-id": lambda row: [row.id],
+        "instance-state-code": lambda row: [CODES[row.state]],
+        "instance-state-name": lambda row: [row.state],
+        "instance-type": lambda row: [row.instance_type],
+        "instance.group-id": lambda row: [group[0] for group in row.groups],
+        "instance.group-name": lambda row: [group[1] for group in row.groups],
+        "ip-address": lambda row: [address(row)],
+        "kernel-id": lambda row: [row.kernel_id] if row.kernel_id else [],
+        "key-name": lambda row: [row.key_name] if row.key_name else [],
+        "launch-index": lambda row: [row.launch_index],
+        "owner-id": lambda row: [row.owner],
+        "private-ip-address": lambda row: [address(row)],
+        "ramdisk-id": lambda row: [row.ramdisk_id] if row.ramdisk_id else [],
+        "reason": lambda row: [row.reason],
+        "reservation-id": lambda row: [row.reservation_id],
+        "root-device-name": lambda _row: [ROOT_DEVICE],
+        "root-device-type": lambda row: [row.root_device_type],
+        "virtualization-type": lambda _row: ["hvm"],
+    }

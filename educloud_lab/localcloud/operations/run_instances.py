@@ -1,0 +1,250 @@
+"""RunInstances: every check first, then rows; the supervisor does the rest."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import math
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from educloud_lab.localcloud.cloud import Caller, Cloud
+from educloud_lab.localcloud.errors import ApiError, invalid
+from educloud_lab.localcloud.ids import check_id, mac_address, new_id
+from educloud_lab.localcloud.operations.common import put_tags, require, specified_tags, tags_of
+from educloud_lab.localcloud.operations.images import ROOT_DEVICE
+from educloud_lab.localcloud.operations.instance_views import Views
+from educloud_lab.localcloud.operations.zones import ensure_default_group
+from educloud_lab.localcloud.state.tables import (
+    Attachment,
+    Image,
+    Instance,
+    KeyPair,
+    Meta,
+    Node,
+    SecurityGroup,
+    Volume,
+)
+
+MAX_COUNT = 50
+MAX_USER_DATA_BYTES = 16384
+_NEXT_ADDRESS = "next_address"
+_RESERVED_ADDRESSES = 16  # the first ones are the network's own
+
+
+async def run_instances(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
+    """Start machines, or return those that the same ClientToken started before."""
+    reservation = await cloud.database.run(lambda session: _run(session, cloud, caller, params))
+    cloud.wake()
+    return reservation
+
+
+def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
+    owner = caller.account.account_id
+    token = params.get("ClientToken", "")
+    if len(token) > 64:
+        raise invalid("Value for parameter clientToken is invalid. Up to 64 characters.")
+    if token:
+        query = select(Instance).where(Instance.owner == owner, Instance.client_token == token)
+        if rows := list(session.scalars(query.order_by(Instance.launch_index))):
+            return Views(session, tags_of(session, owner, "instance")).reservations(rows)[0]
+    least, most = _counts(params)
+    kind = _type(cloud, params)
+    zone, node = _place(session, params)
+    image = _image(session, params, kind.memory_bytes)
+    key_name, key_material = _key(session, owner, params)
+    group_list = _groups(session, owner, params)
+    _network(params)
+    root_gib, delete_root = _root(image, params)
+    user_data = check_user_data(params.get("UserData", ""))
+    tags = specified_tags(params, ("instance", "volume"))
+    count = min(most, capacity(session, cloud, kind.memory_bytes, most))
+    if count < least:
+        raise not_enough(count, zone, least)
+    now = cloud.now()
+    reservation_id = new_id("r")
+    rows = []
+    for index in range(count):
+        instance_id = new_id("i")
+        row = Instance(
+            id=instance_id, reservation_id=reservation_id, launch_index=index, owner=owner, node=node, zone=zone,
+            image_id=image.id, kernel_id=image.kernel_id, ramdisk_id=image.ramdisk_id, instance_type=kind.name,
+            root_device_type=image.root_device_type, key_name=key_name, key_material=key_material,
+            groups=group_list, user_data=user_data, state="pending", reason="NORMAL:  -- []",
+            address=free_address(session, cloud),
+            mac=mac_address(instance_id), client_token=token, launched_at=now,
+            disable_termination=bool(params.get("DisableApiTermination", False)),
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        rows.append(row)
+        if image.root_device_type == "ebs":
+            volume_id = new_id("vol")
+            session.add(
+                Volume(
+                    id=volume_id, owner=owner, zone=zone, size_gib=root_gib, snapshot_id=image.snapshot_id,
+                    state="creating", created_at=now,
+                )
+            )  # fmt: skip
+            session.add(
+                Attachment(
+                    volume_id=volume_id, instance_id=instance_id, device=ROOT_DEVICE, state="attaching",
+                    is_root=True, delete_on_termination=delete_root, attached_at=now,
+                )
+            )  # fmt: skip
+            put_tags(session, owner, "volume", volume_id, tags.get("volume", {}))
+        put_tags(session, owner, "instance", instance_id, tags.get("instance", {}))
+    session.flush()
+    return Views(session, tags_of(session, owner, "instance")).reservations(rows)[0]
+
+
+def capacity(session: Session, cloud: Cloud, memory_bytes: int, wanted: int) -> int:
+    """Return how many more machines of this size may start now.
+
+    The system's own figure counts machines that run for a while; those that are just starting have not taken
+    their memory yet, so theirs is set aside.
+    """
+    free = cloud.free_memory_bytes()
+    if free is None:
+        return wanted
+    settled = cloud.now() - timedelta(seconds=cloud.settings.settle_s)
+    for row in session.scalars(select(Instance).where(Instance.state.in_(("pending", "running")))):
+        if row.started_at is None or row.started_at > settled:
+            free -= cloud.types[row.instance_type].memory_bytes + cloud.settings.machine_overhead_bytes
+    return max(0, free // (memory_bytes + cloud.settings.machine_overhead_bytes))
+
+
+def not_enough(count: int, zone: str, least: int) -> ApiError:
+    """Error for too little room, as Eucalyptus's front end words and codes it."""
+    return ApiError("ServiceUnavailable", f"Not enough resources ({count} in {zone} < {least}): vm instances.", 503)
+
+
+def free_address(session: Session, cloud: Cloud) -> str:
+    """Return a private address that was not in use for as long as possible, so that stale rules do not match it."""
+    network = ipaddress.IPv4Network(cloud.settings.network)
+    first = int(network.network_address) + _RESERVED_ADDRESSES
+    size = network.num_addresses - _RESERVED_ADDRESSES - 1
+    used = set(session.scalars(select(Instance.address).where(Instance.address != "")))
+    pointer = session.get(Meta, _NEXT_ADDRESS) or Meta(key=_NEXT_ADDRESS, value="0")
+    start = int(pointer.value)
+    for step in range(size):
+        address = str(ipaddress.IPv4Address(first + (start + step) % size))
+        if address not in used:
+            pointer.value = str((start + step + 1) % size)
+            session.add(pointer)
+            return address
+    raise ApiError("ServiceUnavailable", "Insufficient addresses", 503)
+
+
+def check_user_data(text: str) -> str:
+    """Return user data as it came (base64) after checking that it is readable and not too long."""
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid("User data is not valid base64") from error
+    if len(decoded) > MAX_USER_DATA_BYTES:
+        raise invalid(f"User data may not exceed {MAX_USER_DATA_BYTES // 1024} KB")
+    return text
+
+
+def _counts(params: dict[str, Any]) -> tuple[int, int]:
+    least = params.get("MinCount", 1)
+    most = params.get("MaxCount", least)
+    if least < 1 or most < least:
+        raise invalid(f"Invalid value for minCount, maxCount: {least}, {most}")
+    if most > MAX_COUNT:
+        raise ApiError("InstanceLimitExceeded", f"At most {MAX_COUNT} instances may be started at once.")
+    return least, most
+
+
+def _type(cloud: Cloud, params: dict[str, Any]) -> Any:
+    name = params.get("InstanceType") or cloud.default_type
+    kind = cloud.types.get(name)
+    if kind is None:
+        raise ApiError("UnauthorizedOperation", f"Not authorized to allocate vm type {name[:60]}", 403)
+    return kind
+
+
+def _place(session: Session, params: dict[str, Any]) -> tuple[str, str]:
+    wanted = params.get("Placement", {}).get("AvailabilityZone", "")
+    query = select(Node).where(Node.enabled).order_by(Node.name)
+    node = session.scalar(query.where(Node.zone == wanted) if wanted else query)
+    if node is None:
+        message = "Not enough resources: no cluster controller is currently available to run instances."
+        raise ApiError("ServiceUnavailable", message, 503)
+    return node.zone, node.name
+
+
+def _image(session: Session, params: dict[str, Any], memory_bytes: int) -> Image:
+    image_id = check_id(require(params, "ImageId"), "emi", "ami", "eki", "eri")
+    image = session.get(Image, image_id)
+    if image is None or image.state == "deregistered":
+        raise ApiError("InvalidAMIID.NotFound", f"The image ID '{image_id}' does not exist")
+    if image.state != "available":
+        raise ApiError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available: {image.message}")
+    if image.kind != "machine":
+        raise invalid(f"Image {image_id} is a {image.kind}, not a machine image")
+    for name, own in (("KernelId", image.kernel_id), ("RamdiskId", image.ramdisk_id)):
+        if params.get(name) and params[name].lower() != own:
+            raise invalid(f"Value ({params[name][:40]}) for parameter {name} does not belong to image {image_id}")
+    if memory_bytes < image.min_memory_bytes:
+        raise invalid(f"Image {image_id} needs at least {math.ceil(image.min_memory_bytes / 2**20)} MB of memory")
+    return image
+
+
+def _key(session: Session, owner: str, params: dict[str, Any]) -> tuple[str, str]:
+    name = params.get("KeyName", "")
+    if not name:
+        return "", ""
+    pair = session.get(KeyPair, (owner, name))
+    if pair is None:
+        raise ApiError("InvalidKeyPair.NotFound", f"The key pair '{name[:255]}' does not exist")
+    return name, pair.public_key
+
+
+def _groups(session: Session, owner: str, params: dict[str, Any]) -> list[list[str]]:
+    names, ids = params.get("SecurityGroups", []), params.get("SecurityGroupIds", [])
+    default = ensure_default_group(session, owner)
+    if not names and not ids:
+        return [[default.id, default.name]]
+    found = []
+    rows = list(session.scalars(select(SecurityGroup).where(SecurityGroup.owner == owner)))
+    for wanted in (*names, *ids):
+        match = next((row for row in rows if wanted in (row.name, row.id)), None)
+        if match is None:
+            raise ApiError("InvalidGroup.NotFound", f"The security group '{wanted[:255]}' does not exist")
+        found.append([match.id, match.name])
+    return found
+
+
+def _network(params: dict[str, Any]) -> None:
+    if subnet := params.get("SubnetId"):
+        raise ApiError("InvalidSubnetID.NotFound", f"The subnet ID '{subnet[:60]}' does not exist")
+    if params.get("PrivateIpAddress"):
+        raise ApiError("InvalidParameterCombination", "Private address only valid for VPC instances")
+    if params.get("IamInstanceProfile"):
+        raise invalid("Instance profiles are not available")
+
+
+def _root(image: Image, params: dict[str, Any]) -> tuple[int, bool]:
+    size = max(1, math.ceil(image.root_size_bytes / 2**30))
+    delete = True
+    for mapping in params.get("BlockDeviceMappings", ()):
+        device, ebs = mapping.get("DeviceName", ""), mapping.get("Ebs")
+        if mapping.get("VirtualName") or "NoDevice" in mapping:
+            continue
+        if image.root_device_type != "ebs" or device != ROOT_DEVICE or ebs is None:
+            raise ApiError(
+                "InvalidBlockDeviceMapping", f"Only the root device {ROOT_DEVICE} of an EBS image can be mapped"
+            )
+        wanted = ebs.get("VolumeSize", size)
+        if not size <= wanted <= 1024:
+            raise ApiError("InvalidBlockDeviceMapping", f"Volume size {wanted} must be between {size} and 1024")
+        if ebs.get("SnapshotId", image.snapshot_id) != image.snapshot_id:
+            raise ApiError("InvalidBlockDeviceMapping", "Snapshot of the root device cannot be changed")
+        size, delete = wanted, ebs.get("DeleteOnTermination", True)
+    return size, delete

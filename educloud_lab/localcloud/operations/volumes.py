@@ -1,0 +1,214 @@
+"""Volumes: made, shown, attached, detached, deleted. The supervisor moves the bytes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from educloud_lab.localcloud.cloud import Caller, Cloud
+from educloud_lab.localcloud.errors import ApiError, invalid
+from educloud_lab.localcloud.ids import check_id, new_id
+from educloud_lab.localcloud.operations import filters
+from educloud_lab.localcloud.operations.common import (
+    find_instance,
+    find_volume,
+    put_tags,
+    require,
+    specified_tags,
+    split_verbose,
+    tag_list,
+    tags_of,
+)
+from educloud_lab.localcloud.operations.images import ROOT_DEVICE
+from educloud_lab.localcloud.state.tables import Attachment, Node, Snapshot, Volume
+
+MAX_SIZE_GIB = 1024
+_DEVICE = re.compile(r"[a-zA-Z\d/]{3,10}", re.ASCII)
+
+
+async def create_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
+    """Make a blank volume, or one from a snapshot."""
+    zone = require(params, "AvailabilityZone")
+    tags = specified_tags(params, ("volume",)).get("volume", {})
+    owner = caller.account.account_id
+
+    def work(session: Session) -> dict[str, Any]:
+        if session.scalar(select(Node).where(Node.zone == zone, Node.enabled)) is None:
+            raise ApiError("InvalidZone.NotFound", f"The zone '{zone[:100]}' does not exist.")
+        size, snapshot_id = params.get("Size"), ""
+        if text := params.get("SnapshotId"):
+            snapshot = session.get(Snapshot, check_id(text, "snap"))
+            if snapshot is None:
+                raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{text[:40]}' does not exist.")
+            snapshot_id, size = snapshot.id, size if size is not None else snapshot.size_gib
+            if size < snapshot.size_gib:
+                raise invalid("Volume size cannot be less than snapshot size")
+        if size is None:
+            raise ApiError(" MissingParameter", "Size or SnapshotId required")
+        if not 1 <= size <= MAX_SIZE_GIB:
+            raise invalid(f"Volume size {size} must be between 1 and {MAX_SIZE_GIB} GiB")
+        row = Volume(
+            id=new_id("vol"), owner=owner, zone=zone, size_gib=size, snapshot_id=snapshot_id, state="creating",
+            created_at=cloud.now(),
+        )  # fmt: skip
+        session.add(row)
+        put_tags(session, owner, "volume", row.id, tags)
+        return volume_view(row, None, tags)
+
+    view = await cloud.database.run(work)
+    cloud.wake()
+    return view
+
+
+async def describe_volumes(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
+    """List volumes; a deleted one stays listed for a while."""
+    ids, everybody = split_verbose(params.get("VolumeIds", ()), caller)
+    owner = caller.account.account_id
+
+    def work(session: Session) -> list[dict[str, Any]]:
+        if ids:
+            rows = [find_volume(session, caller, text) for text in ids]
+        else:
+            query = select(Volume).order_by(Volume.created_at, Volume.id)
+            rows = list(session.scalars(query if everybody else query.where(Volume.owner == owner)))
+        attachments = {a.volume_id: a for a in session.scalars(select(Attachment))}
+        tags = tags_of(session, None if everybody else owner, "volume")
+        known = _filters(attachments)
+        kept = filters.apply(rows, params.get("Filters"), known, lambda row: tags.get(row.id, {}))
+        return [volume_view(row, attachments.get(row.id), tags.get(row.id, {})) for row in kept]
+
+    return {"Volumes": await cloud.database.run(work)}
+
+
+async def attach_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
+    """Give an available volume to a running or stopped instance. Never idempotent, as in Eucalyptus."""
+    volume_id, instance_id = require(params, "VolumeId"), require(params, "InstanceId")
+    device = params.get("Device") or ""
+    if not _DEVICE.fullmatch(device):
+        raise invalid(f"Value ({device[:60]}) for parameter device is invalid.")
+
+    def work(session: Session) -> dict[str, Any]:
+        volume = find_volume(session, caller, volume_id)
+        instance = find_instance(session, caller, instance_id)
+        if instance.state not in ("running", "stopped"):
+            raise ApiError("IncorrectState", f"Instance '{instance.id}' is not 'running'")
+        if instance.owner != volume.owner:
+            raise ApiError("InvalidVolume.NotFound", f"The volume '{volume.id}' does not exist")
+        if session.get(Attachment, volume.id) is not None:
+            raise ApiError("VolumeInUse", f"Volume already attached: {volume.id}")
+        if volume.state != "available":
+            raise ApiError("IncorrectState", f"Volume {volume.id} is not available: {volume.state}")
+        for other in session.scalars(select(Attachment).where(Attachment.instance_id == instance.id)):
+            if _letters(other.device) == _letters(device):
+                raise invalid(f"Already have a device attached to: {device}")
+        root = instance.root_device_type == "ebs" and _letters(device) == _letters(ROOT_DEVICE)
+        if instance.root_device_type != "ebs" and _letters(device) == _letters(ROOT_DEVICE):
+            raise invalid(f"Already have a device attached to: {device}")
+        if root and instance.state != "stopped":
+            raise invalid(f"Already have a device attached to: {device}")
+        attachment = Attachment(
+            volume_id=volume.id, instance_id=instance.id, device=device, state="attaching", is_root=root,
+            delete_on_termination=False, attached_at=cloud.now(),
+        )  # fmt: skip
+        volume.state = "in-use"
+        session.add(attachment)
+        return attachment_view(attachment)
+
+    view = await cloud.database.run(work)
+    cloud.wake()
+    return view
+
+
+async def detach_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
+    """Take a volume from its instance. Nothing asks the guest first: that is the caller's duty."""
+    volume_id, instance_id, device = require(params, "VolumeId"), params.get("InstanceId"), params.get("Device")
+
+    def work(session: Session) -> dict[str, Any]:
+        volume = find_volume(session, caller, volume_id)
+        attachment = session.get(Attachment, volume.id)
+        if attachment is None:
+            raise ApiError("IncorrectState", f"Volume is not attached: {volume.id}")
+        if (instance_id and instance_id.lower() != attachment.instance_id) or (device and device != attachment.device):
+            raise ApiError("InvalidAttachment.NotFound", f"Volume is not attached to instance: {volume.id}")
+        if attachment.state == "attaching":
+            raise ApiError("IncorrectState", f"Volume is still attaching: {volume.id}")
+        instance = find_instance(session, caller, attachment.instance_id)
+        if attachment.is_root and instance.state != "stopped":
+            message = f"Volume {volume.id} is the root device of instance {instance.id} and may not be detached"
+            raise ApiError("IncorrectState", message)
+        attachment.state = "detaching"
+        return attachment_view(attachment)
+
+    view = await cloud.database.run(work)
+    cloud.wake()
+    return view
+
+
+async def delete_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
+    """Delete a volume that no instance has."""
+    volume_id = require(params, "VolumeId")
+
+    def work(session: Session) -> None:
+        volume = find_volume(session, caller, volume_id)
+        attachment = session.get(Attachment, volume.id)
+        if attachment is not None:
+            raise ApiError("VolumeInUse", f"Volume is currently attached to: {attachment.instance_id}")
+        if volume.state == "creating":
+            raise ApiError("IncorrectState", f"Volume is still being created: {volume.id}")
+        volume.state = "deleting"
+
+    await cloud.database.run(work)
+    cloud.wake()
+    return {}
+
+
+def attachment_view(row: Attachment) -> dict[str, Any]:
+    """Return an attachment in the model's shape."""
+    return {
+        "VolumeId": row.volume_id, "InstanceId": row.instance_id, "Device": row.device, "State": row.state,
+        "AttachTime": row.attached_at,
+    }  # fmt: skip
+
+
+def volume_view(row: Volume, attachment: Attachment | None, tags: dict[str, str]) -> dict[str, Any]:
+    """Return a volume in the model's shape."""
+    view: dict[str, Any] = {
+        "VolumeId": row.id,
+        "Size": row.size_gib,
+        "AvailabilityZone": row.zone,
+        "State": row.state,
+        "CreateTime": row.created_at,
+        "Attachments": [attachment_view(attachment)] if attachment else [],
+        "Tags": tag_list(tags),
+        "VolumeType": "standard",
+        "Encrypted": False,
+    }
+    if row.snapshot_id:
+        view["SnapshotId"] = row.snapshot_id
+    return view
+
+
+def _letters(device: str) -> str:
+    return re.sub(r"^(?:xvd|vd|hd)", "sd", device.removeprefix("/dev/"))
+
+
+def _filters(attachments: dict[str, Attachment]) -> dict[str, filters.Values[Volume]]:
+    def at(row: Volume) -> list[Attachment]:
+        return [attachments[row.id]] if row.id in attachments else []
+
+    return {
+        "attachment.attach-time": lambda row: [a.attached_at.isoformat() for a in at(row)],
+        "attachment.delete-on-termination": lambda row: [a.delete_on_termination for a in at(row)],
+        "attachment.device": lambda row: [a.device for a in at(row)],
+        "attachment.instance-id": lambda row: [a.instance_id for a in at(row)],
+        "attachment.status": lambda row: [a.state for a in at(row)],
+        "availability-zone": lambda row: [row.zone],
+        "size": lambda row: [row.size_gib],
+        "snapshot-id": lambda row: [row.snapshot_id] if row.snapshot_id else [],
+        "status": lambda row: [row.state],
+        "volume-id": lambda row: [row.id],
+        "volume-type": lambda _row: ["standard"],
+    }

@@ -1,0 +1,228 @@
+"""One running local cloud: the parts put together, opened and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from educloud_lab.localcloud import imagestore
+from educloud_lab.localcloud.accounts import Accounts, load_accounts
+from educloud_lab.localcloud.api.http import Api
+from educloud_lab.localcloud.cloud import Cloud, system_now
+from educloud_lab.localcloud.hypervisor.base import Hypervisor
+from educloud_lab.localcloud.hypervisor.qemu import QemuHypervisor
+from educloud_lab.localcloud.hypervisor.qemu_queue import available_memory_bytes
+from educloud_lab.localcloud.hypervisor.simulated import SimulatedHypervisor
+from educloud_lab.localcloud.metadata.service import MetadataService
+from educloud_lab.localcloud.metadata.view import MetadataView
+from educloud_lab.localcloud.model import instance_types, load_profile
+from educloud_lab.localcloud.operations.images import ROOT_DEVICE
+from educloud_lab.localcloud.settings import Settings
+from educloud_lab.localcloud.state.database import Database
+from educloud_lab.localcloud.state.tables import Attachment, Image, Instance, Node, Snapshot, Volume
+from educloud_lab.localcloud.work.diskroom import DiskMaker, QemuDisks, SimulatedDisks
+from educloud_lab.localcloud.work.gateway_files import GatewayFiles
+from educloud_lab.localcloud.work.machines import Machines
+from educloud_lab.localcloud.work.supervisor import Supervisor
+from educloud_lab.localcloud.work.volumes import Volumes
+
+log = logging.getLogger("educloud.cloud")
+
+
+class LocalCloud:
+    """A local cloud in this process; :attr:`api` answers requests once it is open.
+
+    Parameters
+    ----------
+    hypervisor : default as the settings say.
+    free_memory_bytes : memory that new machines may take; default what the computer has, without limit when
+        machines are simulated.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        hypervisor: Hypervisor | None = None,
+        free_memory_bytes: Callable[[], int | None] | None = None,
+        now: Callable[[], datetime] = system_now,
+    ) -> None:
+        self.settings = settings
+        folders = settings.folders
+        folders.make()
+        simulated = settings.hypervisor == "simulated"
+        self.hypervisor = hypervisor or _hypervisor(settings)
+        self.accounts: Accounts = load_accounts(folders.credentials)
+        default_type, types = instance_types()
+        self.cloud = Cloud(
+            settings=settings,
+            database=Database(folders.state),
+            model=load_profile(settings.profile),
+            types=types,
+            default_type=default_type,
+            wake=lambda: None,
+            reboot=lambda _instance_id: None,
+            free_memory_bytes=free_memory_bytes or ((lambda: None) if simulated else self._free_memory),
+            now=now,
+        )
+        self._disks: DiskMaker = SimulatedDisks() if simulated else QemuDisks()
+        self._metadata = None if simulated else MetadataService(self._metadata_view)
+        sockets = folders.cloud if simulated else folders.runtime() / "md"
+        self._sockets = sockets
+        machines = Machines(self.cloud, self.hypervisor, self._disks, self._metadata, sockets)
+        volumes = Volumes(self.cloud, self.hypervisor, self._disks)
+        gateway = GatewayFiles(self.cloud, self.hypervisor)
+        self.supervisor = Supervisor(self.cloud, self.hypervisor, machines, volumes, gateway.publish)
+        self.cloud.wake, self.cloud.reboot = self.supervisor.wake, self.supervisor.reboot
+        self.api = Api(self.cloud, self.accounts)
+        self._loop_task: asyncio.Task[None] | None = None
+
+    async def open(self, *, supervise: bool = True) -> None:
+        """Bring the state up to date, find machines again, register images and begin to supervise.
+
+        Raises
+        ------
+        SchemaTooNewError
+            The state is a newer version's; nothing was changed.
+        """
+        folders, database = self.settings.folders, self.cloud.database
+        self._sockets.mkdir(mode=0o700, exist_ok=True)
+        await database.open()
+        for folder in (folders.volumes, folders.roots):
+            await self._disks.tidy(folder)
+        await database.run(self._ensure_node)
+        await self.register_images()
+        await self.hypervisor.open()
+        if self._metadata is not None:
+            await self._metadata.open()
+        await self.supervisor.recover()
+        if supervise:
+            self._loop_task = asyncio.get_running_loop().create_task(self.supervisor.run(), name="supervisor")
+            self.supervisor.wake()
+
+    async def close(self) -> None:
+        """Let go of everything; machines go on. Repeatable."""
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop_task
+            self._loop_task = None
+        await self.supervisor.close()
+        if self._metadata is not None:
+            await self._metadata.close()
+        await self.hypervisor.close()
+        await self.cloud.database.close()
+
+    async def register_images(self) -> None:
+        """Register what lies in ``images/``, and drop kept files that nothing uses."""
+        folders = self.settings.folders
+        known = await self.cloud.database.run(imagestore.verified)
+        found = await asyncio.to_thread(imagestore.scan, folders, known)
+        await imagestore.register(self.cloud, self.accounts, found)
+        used = await self.cloud.database.run(_used_files)
+        await asyncio.to_thread(imagestore.remove_unused, folders, used)
+
+    async def halt(self) -> int:
+        """Shut every machine down in order: EBS-backed ones stop, instance-store ones boot again with the cloud.
+
+        Returns the number of machines that were shut down.
+        """
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop_task
+            self._loop_task = None
+        await self.supervisor.settle()
+        rows = await self.cloud.database.run(_mark_for_halt)
+
+        async def down(instance_id: str) -> None:
+            await self.hypervisor.shut_down(instance_id, grace_s=self.settings.stop_grace_s)
+            await self.hypervisor.forget(instance_id)
+
+        await asyncio.gather(*(down(instance_id) for instance_id, resumes in rows if resumes))
+        await self.supervisor.settle()
+        return len(rows)
+
+    def _ensure_node(self, session: Session) -> None:
+        node = session.get(Node, self.settings.node)
+        if node is None:
+            node = Node(name=self.settings.node, zone=self.settings.zone, hypervisor=self.settings.hypervisor)
+            session.add(node)
+        node.zone, node.hypervisor, node.enabled = self.settings.zone, self.settings.hypervisor, True
+
+    def _free_memory(self) -> int:
+        return available_memory_bytes() - self.settings.memory_margin_bytes
+
+    async def _metadata_view(self, instance_id: str) -> MetadataView | None:
+        return await self.cloud.database.run(lambda session: _view(session, instance_id))
+
+
+def _hypervisor(settings: Settings) -> Hypervisor:
+    if settings.hypervisor == "simulated":
+        return SimulatedHypervisor(keep=settings.folders.cloud / "simulated.json")
+    return QemuHypervisor(
+        run_dir=settings.folders.runtime() / "m",
+        log_dir=settings.folders.log / "machines",
+        accel=settings.accel,
+        width=settings.starts_at_once,
+    )
+
+
+def _view(session: Session, instance_id: str) -> MetadataView | None:
+    row = session.get(Instance, instance_id)
+    if row is None:
+        return None
+    devices = {"ami": ROOT_DEVICE.removeprefix("/dev/"), "root": ROOT_DEVICE}
+    query = select(Attachment).where(Attachment.instance_id == instance_id, Attachment.is_root.is_(False))
+    for number, attachment in enumerate(session.scalars(query.order_by(Attachment.device)), 1):
+        devices[f"ebs{number}"] = attachment.device
+    return MetadataView(
+        instance_id=row.id,
+        image_id=row.image_id,
+        instance_type=row.instance_type,
+        address=row.address,
+        hostname=row.address,
+        availability_zone=row.zone,
+        mac=row.mac,
+        reservation_id=row.reservation_id,
+        security_groups=[group[1] for group in row.groups],
+        public_keys=[(row.key_name, row.key_material)] if row.key_material else [],
+        block_devices=devices,
+        user_data=base64.b64decode(row.user_data) if row.user_data else None,
+        launch_index=row.launch_index,
+        public_address=row.address,
+        kernel_id=row.kernel_id,
+        ramdisk_id=row.ramdisk_id,
+    )
+
+
+def _used_files(session: Session) -> frozenset[str]:
+    """Return the folders of kept images that something still needs."""
+    live = set(session.scalars(select(Instance.image_id).where(Instance.state != "terminated")))
+    snapshots = set(session.scalars(select(Volume.snapshot_id).where(Volume.state != "deleted")))
+    used = set()
+    for image in session.scalars(select(Image)):
+        if image.state != "deregistered" or image.id in live or (image.snapshot_id and image.snapshot_id in snapshots):
+            used.add(image.folder)
+    for snapshot in session.scalars(select(Snapshot)):
+        if snapshot.id in snapshots:
+            used.add(snapshot.file.rpartition("/")[0])
+    return frozenset(used)
+
+
+def _mark_for_halt(session: Session) -> list[tuple[str, bool]]:
+    found = []
+    for row in session.scalars(select(Instance).where(Instance.state == "running")):
+        if row.root_device_type == "ebs":
+            row.state, row.reason = "stopping", "NORMAL:  -- [shut down with the cloud]"
+        else:
+            row.resume = True
+        found.append((row.id, row.resume))
+    return found

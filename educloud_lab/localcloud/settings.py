@@ -1,0 +1,137 @@
+"""Where the local cloud keeps things and how it behaves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from educloud_lab.localcloud.errors import LocalCloudError
+
+DEFAULT_PORT = 8773
+
+
+def default_home() -> Path:
+    """Return ``EDUCLOUD_HOME``, else the folder for a person's data."""
+    if chosen := os.environ.get("EDUCLOUD_HOME"):
+        return Path(chosen).expanduser().absolute()
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "educloud-lab"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The local cloud's files under one home. Nothing is made until :meth:`make` is called."""
+
+    home: Path
+    cloud: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "home", self.home.absolute())
+        object.__setattr__(self, "cloud", self.home / "cloud")
+
+    @property
+    def images(self) -> Path:
+        """Built images with their manifests."""
+        return self.home / "images"
+
+    @property
+    def store(self) -> Path:
+        """The cloud's own copies (hard links) of registered images."""
+        return self.cloud / "images"
+
+    @property
+    def volumes(self) -> Path:
+        """qcow2 files of volumes."""
+        return self.cloud / "volumes"
+
+    @property
+    def roots(self) -> Path:
+        """Root disks of instance-store instances."""
+        return self.cloud / "roots"
+
+    @property
+    def consoles(self) -> Path:
+        """Console logs, one an instance."""
+        return self.cloud / "consoles"
+
+    @property
+    def log(self) -> Path:
+        """Log files."""
+        return self.cloud / "log"
+
+    @property
+    def gateway(self) -> Path:
+        """The gateway's configuration, lines and routes."""
+        return self.cloud / "gateway"
+
+    @property
+    def state(self) -> Path:
+        """The SQLite file."""
+        return self.cloud / "cloud.sqlite"
+
+    @property
+    def announcement(self) -> Path:
+        """``cloud.json``: where the running cloud is found."""
+        return self.cloud / "cloud.json"
+
+    @property
+    def credentials(self) -> Path:
+        """Access keys of the local cloud's accounts."""
+        return self.cloud / "credentials.json"
+
+    def make(self) -> None:
+        """Make the folders, for their owner only."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (
+            self.cloud, self.store, self.volumes, self.roots, self.consoles, self.log, self.gateway,
+            self.gateway / "lines.d",
+        ):  # fmt: skip
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    def runtime(self) -> Path:
+        """Return the 0700 folder for unix sockets, whose paths have to be short; made where missing.
+
+        Raises
+        ------
+        LocalCloudError
+            The folder exists but belongs to somebody else or is open to others.
+        """
+        digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:8]
+        base = os.environ.get("XDG_RUNTIME_DIR")
+        if base and Path(base).is_dir() and os.access(base, os.W_OK):
+            folder = Path(base) / f"educloud-{digest}"
+        else:
+            folder = Path("/tmp") / f"educloud-{os.getuid()}-{digest}"  # noqa: S108 (owner and mode are verified below)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise LocalCloudError(
+                f"The folder for sockets, {folder}, is not a private folder of yours. Nothing was started. Remove it"
+                " or set XDG_RUNTIME_DIR to a folder of your own."
+            )
+        return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one local cloud behaves. Durations in seconds."""
+
+    folders: Folders
+    profile: str = "eucalyptus-6"
+    region: str = "eucalyptus"
+    zone: str = "one"
+    node: str = "node-1"
+    hypervisor: str = "qemu"  # qemu, simulated
+    accel: str = "auto"
+    network: str = "172.16.64.0/18"
+    stop_grace_s: float = 30.0
+    terminated_listed_s: float = 3600.0
+    deleted_listed_s: float = 600.0
+    watch_period_s: float = 1.0
+    memory_margin_bytes: int = 256 << 20  # left to the rest of the computer
+    machine_overhead_bytes: int = 114 << 20  # translation cache (64 MiB) and the process itself
+    settle_s: float = 60.0  # after this a machine's memory is counted as taken by the system itself
+    starts_at_once: int = field(default_factory=lambda: max(1, os.cpu_count() or 1))

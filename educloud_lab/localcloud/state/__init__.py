@@ -1,0 +1,1 @@
+"""The local cloud's state in SQLite, with its own line of migrations."""

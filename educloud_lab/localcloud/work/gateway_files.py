@@ -1,0 +1,55 @@
+"""What the gateway is told: routes to running machines, and which key pair may reach which of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from educloud_lab.localcloud.accounts import write_private
+from educloud_lab.localcloud.cloud import Cloud
+from educloud_lab.localcloud.hypervisor.base import Hypervisor, HypervisorError
+from educloud_lab.localcloud.state.tables import Instance
+
+SSH_PORT = 22
+
+
+class GatewayFiles:
+    """Keeps ``routes.json`` and ``lines.d/keypairs.keys``; each is replaced at once, and only when it changes."""
+
+    def __init__(self, cloud: Cloud, hypervisor: Hypervisor) -> None:
+        self._database = cloud.database
+        self._hypervisor = hypervisor
+        self._routes = cloud.settings.folders.gateway / "routes.json"
+        self._lines = cloud.settings.folders.gateway / "lines.d" / "keypairs.keys"
+        self._written: dict[Path, str] = {}
+
+    async def publish(self) -> None:
+        """Write what changed."""
+        rows = await self._database.run(_running)
+        routes: dict[str, str] = {}
+        allowed: dict[str, list[str]] = {}
+        for row in rows:
+            if row.key_material:
+                allowed.setdefault(row.key_material, []).append(f'permitopen="{row.address}:{SSH_PORT}"')
+            try:
+                found = await self._hypervisor.endpoint(row.id, SSH_PORT)
+            except HypervisorError:
+                continue  # it is ending, or not ready: the next round knows more
+            if found is not None:
+                routes[f"{row.address}:{SSH_PORT}"] = f"{found[0]}:{found[1]}"
+        lines = [f"restrict,port-forwarding,{','.join(opens)} {key}\n" for key, opens in sorted(allowed.items())]
+        self._write(self._routes, json.dumps(routes, indent=1, sort_keys=True) + "\n")
+        self._write(self._lines, "".join(lines))
+
+    def _write(self, path: Path, text: str) -> None:
+        if self._written.get(path) != text or not path.exists():
+            write_private(path, text)
+            self._written[path] = text
+
+
+def _running(session: Session) -> list[Instance]:
+    query = select(Instance).where(Instance.state == "running", Instance.address_shown).order_by(Instance.id)
+    return list(session.scalars(query))

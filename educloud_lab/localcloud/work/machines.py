@@ -1,0 +1,245 @@
+"""Starting, stopping and ending machines as their rows say. Every step may be repeated after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from educloud_lab.localcloud.cloud import Cloud
+from educloud_lab.localcloud.hypervisor.base import DiskSpec, Hypervisor, HypervisorError, MachineReport, MachineSpec
+from educloud_lab.localcloud.state.tables import Attachment, Image, Instance, Snapshot, Volume
+from educloud_lab.localcloud.work.diskroom import DiskMaker, root_path, serial, volume_path
+
+log = logging.getLogger("educloud.cloud.machines")
+
+
+class Metadata(Protocol):
+    """Serves metadata to machines, one unix socket each."""
+
+    async def serve(self, instance_id: str, socket: Path) -> None:
+        """Serve one instance. Repeatable."""
+
+    async def withdraw(self, instance_id: str) -> None:
+        """Stop serving it. Repeatable."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a start needs, read in one transaction."""
+
+    row: Instance
+    image: Image
+    root_volume: Volume | None
+    base: Path
+    disks: tuple[DiskSpec, ...]
+
+
+class Machines:
+    """The machines of one node, moved from state to state."""
+
+    def __init__(
+        self, cloud: Cloud, hypervisor: Hypervisor, disks: DiskMaker, metadata: Metadata | None, sockets: Path
+    ) -> None:
+        self._cloud = cloud
+        self._folders = cloud.settings.folders
+        self._hypervisor = hypervisor
+        self._disks = disks
+        self._metadata = metadata
+        self._sockets = sockets
+        self._database = cloud.database
+
+    async def start(self, instance_id: str) -> bool:
+        """Take a pending instance to running; False when it has to be tried again later."""
+        plan = await self._database.run(lambda session: self._plan(session, instance_id))
+        if plan is None:
+            return True
+        try:
+            root = await self._root(plan)
+            await self.serve_metadata(instance_id)
+            await self._hypervisor.start(self._spec(plan, root))
+        except (HypervisorError, OSError) as error:
+            log.warning("%s did not start: %s", instance_id, error)
+            if plan.row.resume:
+                return False
+            await self._failed(instance_id, str(error))
+            return True
+        await self._database.run(lambda session: self._is_running(session, instance_id))
+        return True
+
+    async def stop(self, instance_id: str) -> None:
+        """Take a stopping instance to stopped."""
+        row = await self._database.run(lambda session: session.get(Instance, instance_id))
+        if row is None or row.state != "stopping":
+            return
+        if row.force_stop:
+            await self._hypervisor.kill(instance_id)
+        else:
+            await self._hypervisor.shut_down(instance_id, grace_s=self._cloud.settings.stop_grace_s)
+        await self._gone(instance_id)
+        await self._database.run(lambda session: self._to_stopped(session, instance_id, None))
+
+    async def terminate(self, instance_id: str) -> None:
+        """Take an instance that is shutting down to terminated."""
+        await self._hypervisor.kill(instance_id)
+        await self._gone(instance_id)
+        await self._disks.delete(root_path(self._folders, instance_id))
+        await self._database.run(lambda session: self._to_terminated(session, instance_id, None))
+
+    async def ended(self, instance_id: str, report: MachineReport) -> None:
+        """Record that a running machine is not there any more: EBS-backed stops, instance-store ends."""
+        reason = {
+            "guest-shutdown": "NORMAL:  -- [powered off from inside]",
+            "host-stop": "NORMAL:  -- [shut down with the cloud]",
+            "guest-reset": "FAILED: The instance failed on the NC. -- [the guest's kernel stopped]",
+        }.get(report.reason, f"EXPIRED: Instance expired after not being reported. -- [{report.reason or 'host'}]")
+        log.warning("%s ended: %s", instance_id, report.reason or report.state.value)
+        await self._gone(instance_id)
+
+        def work(session: Session) -> bool:
+            row = session.get(Instance, instance_id)
+            if row is None or row.state != "running":
+                return False
+            if row.root_device_type == "ebs":
+                self._to_stopped(session, instance_id, reason)
+                return False
+            self._to_terminated(session, instance_id, reason)
+            return True
+
+        if await self._database.run(work):
+            await self._disks.delete(root_path(self._folders, instance_id))
+
+    async def serve_metadata(self, instance_id: str) -> None:
+        """Serve the instance's metadata at its socket. Repeatable."""
+        if self._metadata is not None:
+            await self._metadata.serve(instance_id, self.socket(instance_id))
+
+    def socket(self, instance_id: str) -> Path:
+        """Return where the instance's metadata is served."""
+        return self._sockets / f"{instance_id}.md"
+
+    async def _gone(self, instance_id: str) -> None:
+        await self._hypervisor.forget(instance_id)
+        if self._metadata is not None:
+            await self._metadata.withdraw(instance_id)
+
+    def _plan(self, session: Session, instance_id: str) -> _Plan | None:
+        row = session.get(Instance, instance_id)
+        if row is None or row.state != "pending":
+            return None
+        image = session.get(Image, row.image_id)
+        assert image is not None  # images are deregistered, never deleted
+        root_volume = None
+        disks: list[DiskSpec] = []
+        for attachment in session.scalars(
+            select(Attachment).where(Attachment.instance_id == instance_id).order_by(Attachment.device)
+        ):
+            if attachment.is_root:
+                root_volume = session.get(Volume, attachment.volume_id)
+            elif attachment.state == "attached":
+                path = volume_path(self._folders, attachment.volume_id)
+                disks.append(DiskSpec(attachment.volume_id, path, serial(attachment.volume_id, attachment.device)))
+        base = self._folders.cloud / image.folder / image.files["root"]
+        if root_volume is not None and root_volume.snapshot_id:
+            snapshot = session.get(Snapshot, root_volume.snapshot_id)
+            base = self._folders.cloud / snapshot.file if snapshot is not None else base
+        return _Plan(row, image, root_volume, base, tuple(disks))
+
+    async def _root(self, plan: _Plan) -> DiskSpec:
+        """Make the root disk unless an earlier attempt made it."""
+        if plan.root_volume is None:
+            path = root_path(self._folders, plan.row.id)
+            if not await asyncio.to_thread(path.exists):
+                await self._disks.create_overlay(path, plan.base, None)
+            return DiskSpec("root", path, "euca-root")
+        path = volume_path(self._folders, plan.root_volume.id)
+        if plan.root_volume.state == "creating" and not await asyncio.to_thread(path.exists):
+            await self._disks.create_overlay(path, plan.base, plan.root_volume.size_gib << 30)
+        return DiskSpec("root", path, serial(plan.root_volume.id, "/dev/sda"))
+
+    def _spec(self, plan: _Plan, root: DiskSpec) -> MachineSpec:
+        kind = self._cloud.types[plan.row.instance_type]
+        folder = self._folders.cloud / plan.image.folder
+        kernel, ramdisk = plan.image.files.get("kernel"), plan.image.files.get("ramdisk")
+        return MachineSpec(
+            instance_id=plan.row.id,
+            architecture=plan.image.architecture,
+            cpus=kind.cpus,
+            memory_bytes=kind.memory_bytes,
+            root=root,
+            kernel=folder / kernel if kernel else None,
+            ramdisk=folder / ramdisk if ramdisk else None,
+            kernel_args=plan.image.kernel_args,
+            mac=plan.row.mac,
+            address=plan.row.address,
+            metadata_socket=self.socket(plan.row.id),
+            console_path=self._cloud.console_path(plan.row.id),
+            disks=plan.disks,
+        )
+
+    def _is_running(self, session: Session, instance_id: str) -> None:
+        row = session.get(Instance, instance_id)
+        if row is None:
+            return
+        for attachment, volume in _root_of(session, instance_id):
+            attachment.state, volume.state = "attached", "in-use"
+        row.ever_ran, row.resume = True, False
+        # A stop or a termination that came meanwhile stays: the next round carries it out.
+        if row.state == "pending":
+            row.state, row.started_at, row.address_shown = "running", self._cloud.now(), True
+
+    async def _failed(self, instance_id: str, message: str) -> None:
+        reason = f"FAILED: The instance failed to start on the NC. -- [{message}]"
+        await self._gone(instance_id)
+
+        def work(session: Session) -> bool:
+            row = session.get(Instance, instance_id)
+            if row is None or row.state != "pending":
+                return False
+            if row.ever_ran and row.root_device_type == "ebs":
+                self._to_stopped(session, instance_id, reason)
+                return False
+            self._to_terminated(session, instance_id, reason)
+            return True
+
+        if await self._database.run(work):
+            await self._disks.delete(root_path(self._folders, instance_id))
+
+    def _to_stopped(self, session: Session, instance_id: str, reason: str | None) -> None:
+        row = session.get(Instance, instance_id)
+        if row is None or row.state in ("shutting-down", "terminated"):
+            return
+        row.state, row.force_stop, row.resume = "stopped", False, False
+        row.address, row.address_shown, row.started_at, row.ended_at = "", False, None, self._cloud.now()
+        row.reason = row.reason if reason is None else reason
+        for attachment, volume in _root_of(session, instance_id):
+            if volume.state == "creating":  # stopped before the disk was made: it is made at the next start
+                continue
+            attachment.state, volume.state = "attached", "in-use"
+
+    def _to_terminated(self, session: Session, instance_id: str, reason: str | None) -> None:
+        row = session.get(Instance, instance_id)
+        if row is None or row.state == "terminated":
+            return
+        row.state, row.address, row.address_shown, row.ended_at = "terminated", "", False, self._cloud.now()
+        row.reason = row.reason if reason is None else reason
+        for attachment in session.scalars(select(Attachment).where(Attachment.instance_id == instance_id)):
+            volume = session.get(Volume, attachment.volume_id)
+            if volume is not None:
+                volume.state = "deleting" if attachment.delete_on_termination else "available"
+            session.delete(attachment)
+
+
+def _root_of(session: Session, instance_id: str) -> list[tuple[Attachment, Volume]]:
+    query = select(Attachment).where(Attachment.instance_id == instance_id, Attachment.is_root)
+    found = []
+    for attachment in session.scalars(query):
+        volume = session.get(Volume, attachment.volume_id)
+        if volume is not None:
+            found.append((attachment, volume))
+    return found
