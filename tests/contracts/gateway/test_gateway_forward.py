@@ -1,20 +1,16 @@
 """The gateway against real SSH clients: who gets where, and that it ends when no line allows it any longer."""
 
 import asyncio
-import contextlib
 import json
 import shutil
 import socket
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import asyncssh
 import pytest
 
 from educloud_lab.gateway import Gateway, GatewayConfig, GatewayRunningError
-from educloud_lab.gateway.config import GatewayLimits
-from educloud_lab.gateway.lines import drop_lines, write_lines
+from educloud_lab.gateway.lines import drop_lines
 from educloud_lab.gateway.routes import write_routes
 
 ALICE, BOB = "172.16.77.5", "172.16.77.6"
@@ -24,109 +20,9 @@ def public(key):
     return key.export_public_key("openssh").decode().strip()
 
 
-@dataclass
-class Bench:
-    """A gateway with its files, an authority, and machines that echo what they get after saying their name."""
-
-    folder: Path
-    config: GatewayConfig
-    ca: asyncssh.SSHKey
-    control_ca: asyncssh.SSHKey
-    gateway: Gateway
-    ports: dict
-
-    def line(self, address, principal, ca=None, options=""):
-        key = public(ca or self.ca)
-        return (
-            f'restrict,port-forwarding,permitopen="{address}:22",cert-authority,principals="{principal}"{options} {key}'
-        )
-
-    def allow(self, name, *lines):
-        write_lines(self.config.lines, name, "\n".join(lines))
-
-    def certificate(self, *principals, ca=None, valid_before="+10m", **options):
-        key = asyncssh.generate_private_key("ssh-ed25519")
-        return key, (ca or self.ca).generate_user_certificate(
-            key, "test", principals=principals, valid_before=valid_before, **options
-        )
-
-    async def connect(self, keypair, username="anything", **options):
-        return await asyncssh.connect(
-            "127.0.0.1",
-            self.gateway.port,
-            username=username,
-            client_keys=[keypair],
-            known_hosts=asyncssh.import_known_hosts(f"[127.0.0.1]:{self.gateway.port} {self.gateway.host_key_line}"),
-            config=None,
-            agent_path=None,
-            **options,
-        )
-
-    async def lease(self, name, *principals):
-        """Connect with a certificate that holds these principals."""
-        return await self.connect(self.certificate(*principals))
-
-
-async def echo(reader, writer):
-    name = f"machine on {writer.get_extra_info('sockname')[1]}\n"
-    writer.write(name.encode())
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-
-
-@pytest.fixture
-async def machines():
-    async with contextlib.AsyncExitStack() as stack:
-        servers = {}
-        for address in (ALICE, BOB):
-            servers[address] = await stack.enter_async_context(await asyncio.start_server(echo, "127.0.0.1", 0))
-        yield {address: server.sockets[0].getsockname()[1] for address, server in servers.items()}
-
-
-@pytest.fixture
-def limits():
-    return GatewayLimits()
-
-
-@pytest.fixture
-async def bench(tmp_path, machines, limits):
-    ca, control_ca = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
-    config = GatewayConfig(listen_port=0, limits=limits).beside(tmp_path)
-    write_routes(config.routes, {f"{address}:22": f"127.0.0.1:{port}" for address, port in machines.items()})
-    config.trusted_ca.write_text(public(control_ca) + "\n")
-    config.trusted_ca.chmod(0o600)
-    async with Gateway(config) as gateway:
-        bench = Bench(tmp_path, config, ca, control_ca, gateway, machines)
-        bench.allow("alice", bench.line(ALICE, "lease-alice-g1"))
-        bench.allow("bob", bench.line(BOB, "lease-bob-g1"))
-        await gateway.refresh()
-        yield bench
-
-
-async def ask(conn, address, port=22):
-    reader, writer = await conn.open_connection(address, port)
-    greeting = (await reader.readline()).decode()
-    return greeting, reader, writer
-
-
-async def ended(awaitable, within_s=1.0):
-    """Whether it comes to an end, one way or another, within the time."""
-    try:
-        async with asyncio.timeout(within_s):
-            await awaitable
-    except TimeoutError:
-        return False
-    except (asyncssh.Error, OSError):
-        return True
-    return True
-
-
 async def test_a_certificate_of_the_lease_reaches_its_machine_and_bytes_flow_both_ways(bench):
-    async with await bench.lease("alice", "lease-alice-g1") as conn:
-        greeting, reader, writer = await ask(conn, ALICE)
+    async with await bench.lease("lease-alice-g1") as conn:
+        greeting, reader, writer = await bench.ask(conn, ALICE)
         assert greeting == f"machine on {bench.ports[ALICE]}\n"
         data = bytes(range(256)) * 4096
         writer.write(data)
@@ -135,7 +31,7 @@ async def test_a_certificate_of_the_lease_reaches_its_machine_and_bytes_flow_bot
 
 
 async def test_the_cipher_is_aes_gcm_and_the_exchange_curve25519_where_the_client_allows_it(bench):
-    async with await bench.lease("alice", "lease-alice-g1") as conn:
+    async with await bench.lease("lease-alice-g1") as conn:
         assert "gcm" in conn.get_extra_info("send_cipher")
 
 
@@ -144,16 +40,16 @@ async def test_the_cipher_is_aes_gcm_and_the_exchange_curve25519_where_the_clien
     [BOB, "172.16.77.05", "172.016.77.5", "172.16.77.5.", " 172.16.77.5", "localhost", "::ffff:172.16.77.5", "::1", ""],
 )
 async def test_another_persons_address_and_other_spellings_of_ones_own_are_refused(bench, address):
-    async with await bench.lease("alice", "lease-alice-g1") as conn:
+    async with await bench.lease("lease-alice-g1") as conn:
         with pytest.raises(asyncssh.ChannelOpenError) as refused:
             await conn.open_connection(address, 22)
         assert refused.value.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
-        greeting, _, _ = await ask(conn, ALICE)
+        greeting, _, _ = await bench.ask(conn, ALICE)
         assert greeting.startswith("machine")
 
 
 async def test_another_port_of_ones_own_machine_is_refused(bench):
-    async with await bench.lease("alice", "lease-alice-g1") as conn:
+    async with await bench.lease("lease-alice-g1") as conn:
         with pytest.raises(asyncssh.ChannelOpenError):
             await conn.open_connection(ALICE, 23)
 
@@ -199,7 +95,7 @@ async def test_a_key_pair_by_hand_works_by_its_own_line_only(bench):
     bench.allow("by-hand", f'restrict,port-forwarding,permitopen="{ALICE}:22" {public(key)}')
     await bench.gateway.refresh()
     async with await bench.connect(key) as conn:
-        await ask(conn, ALICE)
+        await bench.ask(conn, ALICE)
         with pytest.raises(asyncssh.ChannelOpenError):
             await conn.open_connection(BOB, 22)
     with pytest.raises(asyncssh.PermissionDenied):
@@ -212,7 +108,7 @@ async def test_the_authoritys_own_key_is_no_login(bench):
 
 
 async def test_sessions_sftp_and_every_other_forward_are_refused(bench, tmp_path):
-    async with await bench.lease("alice", "lease-alice-g1") as conn:
+    async with await bench.lease("lease-alice-g1") as conn:
         for command in ("true", "ping", None):
             with pytest.raises(asyncssh.ChannelOpenError):
                 await conn.run(command)
@@ -233,7 +129,7 @@ async def test_nothing_listening_is_said_plainly_and_quickly(bench):
         sock.bind(("127.0.0.1", 0))
         write_routes(bench.config.routes, {f"{ALICE}:22": f"127.0.0.1:{sock.getsockname()[1]}"})
         await bench.gateway.refresh()
-        async with await bench.lease("alice", "lease-alice-g1") as conn:
+        async with await bench.lease("lease-alice-g1") as conn:
             with pytest.raises(asyncssh.ChannelOpenError, match=r"172\.16\.77\.5:22 refused .*nothing listens"):
                 await conn.open_connection(ALICE, 22)
 
@@ -241,25 +137,26 @@ async def test_nothing_listening_is_said_plainly_and_quickly(bench):
 async def test_a_permitted_destination_without_a_route_is_refused_and_a_new_route_is_noticed(bench):
     write_routes(bench.config.routes, {})
     await bench.gateway.refresh()
-    async with await bench.lease("alice", "lease-alice-g1") as conn:
+    async with await bench.lease("lease-alice-g1") as conn:
         with pytest.raises(asyncssh.ChannelOpenError, match="no route to"):
             await conn.open_connection(ALICE, 22)
         write_routes(bench.config.routes, {f"{ALICE}:22": f"127.0.0.1:{bench.ports[ALICE]}"})
         await asyncio.sleep(1)
-        assert (await ask(conn, ALICE))[0].startswith("machine")
+        assert (await bench.ask(conn, ALICE))[0].startswith("machine")
 
 
-async def test_a_line_for_a_port_of_the_gateways_host_is_not_dialled_but_an_allowed_network_is(tmp_path, machines):
-    ca, port = asyncssh.generate_private_key("ssh-ed25519"), machines[ALICE]
+async def test_a_line_for_a_port_of_the_gateways_host_is_not_dialled_but_an_allowed_network_is(bench, tmp_path):
+    port = bench.ports[ALICE]
     for networks, works in ((GatewayConfig().direct_networks, False), (("127.0.0.0/8",), True)):
-        config = GatewayConfig(listen_port=0, direct=True, direct_networks=networks).beside(tmp_path)
+        (folder := tmp_path / str(works)).mkdir()
+        config = GatewayConfig(listen_port=0, direct=True, direct_networks=networks).beside(folder)
         async with Gateway(config) as gateway:
-            bench = Bench(tmp_path, config, ca, ca, gateway, machines)
-            bench.allow("here", bench.line("127.0.0.1", "lease-x-g1").replace(":22", f":{port}"))
+            other = bench.over(config, gateway)
+            other.allow("here", bench.line("127.0.0.1", "lease-x-g1").replace(":22", f":{port}"))
             await gateway.refresh()
-            async with await bench.lease("here", "lease-x-g1") as conn:
+            async with await other.lease("lease-x-g1") as conn:
                 if works:
-                    assert (await ask(conn, "127.0.0.1", port))[0].startswith("machine")
+                    assert (await bench.ask(conn, "127.0.0.1", port))[0].startswith("machine")
                 else:
                     with pytest.raises(asyncssh.ChannelOpenError):
                         await conn.open_connection("127.0.0.1", port)
@@ -269,15 +166,15 @@ async def test_a_line_for_a_port_of_the_gateways_host_is_not_dialled_but_an_allo
 
 
 async def test_dropping_the_lines_cuts_a_live_connection_within_a_second_and_spares_others(bench):
-    alice, bob = await bench.lease("alice", "lease-alice-g1"), await bench.lease("bob", "lease-bob-g1")
-    _, reader, _ = await ask(alice, ALICE)
-    _, bobs_reader, bobs_writer = await ask(bob, BOB)
+    alice, bob = await bench.lease("lease-alice-g1"), await bench.lease("lease-bob-g1")
+    _, reader, _ = await bench.ask(alice, ALICE)
+    _, bobs_reader, bobs_writer = await bench.ask(bob, BOB)
     drop_lines(bench.config.lines, "alice")
-    assert await ended(asyncio.gather(reader.read(), alice.wait_closed()))
+    assert await bench.ended(asyncio.gather(reader.read(), alice.wait_closed()))
     bobs_writer.write(b"still here\n")
     assert await bobs_reader.readline() == b"still here\n"
     with pytest.raises(asyncssh.PermissionDenied):
-        await bench.lease("alice", "lease-alice-g1")
+        await bench.lease("lease-alice-g1")
     assert bench.gateway.connections == 1
     bob.close()
 
@@ -285,11 +182,11 @@ async def test_dropping_the_lines_cuts_a_live_connection_within_a_second_and_spa
 async def test_a_changed_line_cuts_only_the_channel_that_is_no_longer_allowed(bench):
     bench.allow("alice", bench.line(ALICE, "lease-alice-g1"), bench.line(BOB, "lease-alice-g1"))
     await bench.gateway.refresh()
-    async with await bench.lease("alice", "lease-alice-g1") as conn:
-        _, reader, writer = await ask(conn, ALICE)
-        _, gone, _ = await ask(conn, BOB)
+    async with await bench.lease("lease-alice-g1") as conn:
+        _, reader, writer = await bench.ask(conn, ALICE)
+        _, gone, _ = await bench.ask(conn, BOB)
         bench.allow("alice", bench.line(ALICE, "lease-alice-g1"))
-        assert await ended(gone.read())
+        assert await bench.ended(gone.read())
         writer.write(b"still here\n")
         assert await reader.readline() == b"still here\n"
 
@@ -297,8 +194,8 @@ async def test_a_changed_line_cuts_only_the_channel_that_is_no_longer_allowed(be
 async def test_a_connection_stays_while_another_line_allows_it(bench):
     bench.allow("alice-too", bench.line(ALICE, "lease-alice-g1"))
     await bench.gateway.refresh()
-    async with await bench.lease("alice", "lease-alice-g1") as conn:
-        _, reader, writer = await ask(conn, ALICE)
+    async with await bench.lease("lease-alice-g1") as conn:
+        _, reader, writer = await bench.ask(conn, ALICE)
         drop_lines(bench.config.lines, "alice")
         await bench.gateway.refresh()
         writer.write(b"still here\n")
@@ -306,16 +203,16 @@ async def test_a_connection_stays_while_another_line_allows_it(bench):
 
 
 async def test_lines_that_become_malformed_permit_nothing(bench):
-    conn = await bench.lease("alice", "lease-alice-g1")
+    conn = await bench.lease("lease-alice-g1")
     path = bench.config.lines / "alice.keys"
     path.write_text(path.read_text() + "permitopen=nonsense\n")
-    assert await ended(conn.wait_closed())
+    assert await bench.ended(conn.wait_closed())
 
 
 async def test_lines_that_others_can_write_permit_nothing(bench):
-    conn = await bench.lease("alice", "lease-alice-g1")
+    conn = await bench.lease("lease-alice-g1")
     (bench.config.lines / "alice.keys").chmod(0o666)
-    assert await ended(conn.wait_closed())
+    assert await bench.ended(conn.wait_closed())
 
 
 async def test_a_line_that_expires_cuts_what_it_allowed(bench):
@@ -323,10 +220,10 @@ async def test_a_line_that_expires_cuts_what_it_allowed(bench):
     stamp = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(end))
     bench.allow("alice", bench.line(ALICE, "lease-alice-g1", options=f',expiry-time="{stamp}"'))
     await bench.gateway.refresh()
-    conn = await bench.lease("alice", "lease-alice-g1")
-    assert await ended(conn.wait_closed(), within_s=3.5)
+    conn = await bench.lease("lease-alice-g1")
+    assert await bench.ended(conn.wait_closed(), within_s=3.5)
     with pytest.raises(asyncssh.PermissionDenied):
-        await bench.lease("alice", "lease-alice-g1")
+        await bench.lease("lease-alice-g1")
 
 
 # Life of the process's files.
