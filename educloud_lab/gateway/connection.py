@@ -169,7 +169,7 @@ class Connection(asyncssh.SSHServer):
         if self._full():
             reason = "Too many channels on this connection"
             raise self._refuse(dest_host, dest_port, reason, asyncssh.OPEN_RESOURCE_SHORTAGE)
-        forward = Forward(identity.label, destination, self._forwards.discard)
+        forward = Forward(identity.label, destination, self._backlog, self._forwards.discard)
         self._forwards.add(forward)
         return conn.create_tcp_channel(window=WINDOW_BYTES), self._open(forward, place)
 
@@ -246,6 +246,10 @@ class Connection(asyncssh.SSHServer):
         if self._refusals >= self._hub.config.limits.refusals and self._conn:
             _log.warning("cut %s: too many refused requests", self.identity and self.identity.label)
             asyncio.get_running_loop().call_soon(self.end, "Too many refused requests")
+
+    def _backlog(self) -> int:
+        # asyncssh tells this nowhere else; where a later version has no such list, nothing is held back for it.
+        return len(getattr(self._conn, "_deferred_packets", ()))
 
     def _full(self) -> bool:
         return len(self._forwards) + len(self._sessions) >= self._hub.config.limits.channels

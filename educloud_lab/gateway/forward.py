@@ -16,6 +16,10 @@ from educloud_lab.gateway.addresses import Destination
 # What a paused channel may hold of a client's data (the SSH window).
 WINDOW_BYTES = 1024 * 1024
 _LINGER_S = 30.0
+# While keys are exchanged anew asyncssh keeps packets back in a list; a client that never completes the exchange
+# must not make that list grow. An honest exchange takes milliseconds.
+_BACKLOG_PACKETS = 256
+_BACKLOG_RETRY_S = 0.05
 
 _log = logging.getLogger("educloud.gateway")
 
@@ -29,15 +33,24 @@ class Forward(asyncssh.SSHTCPSession[bytes]):
         For the log.
     destination : Destination
         What the client asked for.
+    backlog : callable
+        How many packets the connection keeps back (while it exchanges keys).
     on_end : callable
         Called with this forward when its channel is closed.
     """
 
-    def __init__(self, who: str, destination: Destination, on_end: Callable[[Forward], None]) -> None:
+    def __init__(
+        self,
+        who: str,
+        destination: Destination,
+        backlog: Callable[[], int],
+        on_end: Callable[[Forward], None],
+    ) -> None:
         self.destination = destination
         self.sent_bytes = 0
         self.received_bytes = 0
         self._who = who
+        self._backlog = backlog
         self._on_end = on_end
         self._channel: asyncssh.SSHTCPChannel[bytes] | None = None
         self._target: asyncio.Transport | None = None
@@ -109,6 +122,9 @@ class Forward(asyncssh.SSHTCPSession[bytes]):
         self.sent_bytes += len(data)
         if self._channel and not self._channel.is_closing():
             self._channel.write(data)
+        if self._backlog() > _BACKLOG_PACKETS:
+            self.hold("exchange")
+            asyncio.get_running_loop().call_later(_BACKLOG_RETRY_S, self._retry)
 
     def target_eof(self) -> None:
         """Pass the machine's end of data on."""
@@ -149,6 +165,12 @@ class Forward(asyncssh.SSHTCPSession[bytes]):
         if self._channel:
             self._channel.abort()
         self._finish(abort=True)
+
+    def _retry(self) -> None:
+        if self._backlog() > _BACKLOG_PACKETS and not self._ended:
+            asyncio.get_running_loop().call_later(_BACKLOG_RETRY_S, self._retry)
+        else:
+            self.release("exchange")
 
     def _end_when_done(self) -> None:
         if self._client_eof and self._target_eof and self._channel:
