@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import asyncssh
 from asyncssh.asn1 import ASN1DecodeError, ASN1EncodeError, ASN1Error
 from asyncssh.config import ConfigParseError
-from asyncssh.gss import GSSError
+from asyncssh.gss import GSSError  # type: ignore[attr-defined]  # re-exported, which its stubs do not say
 from asyncssh.misc import SoftEOFReceived
 from asyncssh.packet import PacketDecodeError
 from asyncssh.saslprep import SASLPrepError
