@@ -58,7 +58,7 @@ class LocalCloud:
         folders = settings.folders
         folders.make()
         simulated = settings.hypervisor == "simulated"
-        self.hypervisor = hypervisor or _hypervisor(settings)
+        self.hypervisor = hypervisor or make_hypervisor(settings)
         self.accounts: Accounts = load_accounts(folders.credentials)
         default_type, types = instance_types()
         self.cloud = Cloud(
@@ -164,7 +164,8 @@ class LocalCloud:
         return await self.cloud.database.run(lambda session: _view(session, instance_id))
 
 
-def _hypervisor(settings: Settings) -> Hypervisor:
+def make_hypervisor(settings: Settings) -> Hypervisor:
+    """Return the hypervisor that the settings name."""
     if settings.hypervisor == "simulated":
         return SimulatedHypervisor(keep=settings.folders.cloud / "simulated.json")
     return QemuHypervisor(

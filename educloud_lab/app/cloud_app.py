@@ -1,0 +1,238 @@
+"""``educloud cloud``: start, look at, stop and reset the local cloud."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from traitlets import Bool, CaselessStrEnum, Integer, Unicode
+from traitlets.config import Application
+
+from educloud_lab.localcloud import process
+from educloud_lab.localcloud.errors import LocalCloudError
+from educloud_lab.localcloud.settings import DEFAULT_PORT, Folders, default_home
+
+
+def _out(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the command's output
+
+
+class _CloudCommand(Application):
+    """What the subcommands share: the home, and errors as one plain paragraph."""
+
+    home = Unicode(help="Folder that holds images and the local cloud's state (default: EDUCLOUD_HOME).").tag(
+        config=True
+    )
+
+    aliases = {  # noqa: RUF012 - traitlets' own name and kind of attribute
+        "home": "_CloudCommand.home",
+        "log-level": "Application.log_level",
+    }
+
+    def _place(self) -> Path:
+        return Path(self.home).expanduser().absolute() if self.home else default_home()
+
+    def start(self) -> None:
+        """Act; exits with 1 and one paragraph when it cannot."""
+        try:
+            self._act()
+        except LocalCloudError as exc:
+            print(f"{self.name.replace('-', ' ')}: {exc}", file=sys.stderr)  # noqa: T201 - the command's own message
+            self.exit(1)
+
+    def _act(self) -> None:
+        raise NotImplementedError
+
+
+class CloudStartApp(_CloudCommand):
+    """Start the local cloud."""
+
+    name = "educloud-cloud-start"
+    description = """Start the local cloud and its gateway, unless they run already.
+
+    Machines that an earlier start left running are found again. Use `educloud cloud env` to work with it by hand."""
+
+    port = Integer(None, allow_none=True, help="Port of the API; default the last one used, 8773, or a free one.").tag(
+        config=True
+    )
+    hypervisor = CaselessStrEnum(
+        ["qemu", "simulated"], default_value="qemu", help="What runs machines; simulated ones cannot be logged in to."
+    ).tag(config=True)
+
+    aliases = {  # noqa: RUF012
+        **_CloudCommand.aliases,
+        "port": "CloudStartApp.port",
+        "hypervisor": "CloudStartApp.hypervisor",
+    }
+
+    def _act(self) -> None:
+        begun = time.monotonic()
+        announced = process.start(self._place(), port=self.port, hypervisor=self.hypervisor, say=_out)
+        _print_images(process.status(self._place()))
+        if self.port is None and f":{DEFAULT_PORT}/" not in announced["endpoint_url"]:
+            _out(f"(Port {DEFAULT_PORT} is taken by another program, so another one is used.)")
+        _out(f"Ready in {time.monotonic() - begun:.1f} s.")
+
+
+class CloudStatusApp(_CloudCommand):
+    """Say how the local cloud is."""
+
+    name = "educloud-cloud-status"
+    description = "Say whether the local cloud runs, its machines, and which images are usable. Exits with 1 when down."
+
+    def _act(self) -> None:
+        found = process.status(self._place())
+        if found.announcement is not None:
+            _out(f"API       running at {found.announcement['endpoint_url']} (profile {found.announcement['profile']})")
+        else:
+            _out("API       not running; start it with: educloud cloud start")
+        gateway = (found.announcement or {}).get("gateway", {})
+        where = f" at {gateway['host']}:{gateway['port']}" if gateway else ""
+        _out(f"Gateway   {'running' + where if found.gateway_running else 'not running'}")
+        for machine in found.machines:
+            _out(f"Machine   {machine.instance_id}  {machine.state:<13} {machine.instance_type:<10} {machine.address}")
+        if not found.machines:
+            _out("Machines  none")
+        _print_images(found)
+        if not (found.api_running and found.gateway_running):
+            self.exit(1)
+
+
+class CloudStopApp(_CloudCommand):
+    """Stop the local cloud."""
+
+    name = "educloud-cloud-stop"
+    description = """Shut the machines down in order, then stop the local cloud and its gateway.
+
+    EBS-backed machines are stopped; instance-store machines keep their disk and start again with the cloud."""
+
+    leave_machines = Bool(False, help="Leave the machines running; the next start finds them again.").tag(config=True)
+
+    flags = {  # noqa: RUF012
+        "leave-machines": ({"CloudStopApp": {"leave_machines": True}}, "Leave the machines running."),
+    }
+
+    def _act(self) -> None:
+        did = process.stop(self._place(), leave_machines=self.leave_machines, say=_out)
+        _out("Stopped." if did else "The local cloud was not running.")
+
+
+class CloudResetApp(_CloudCommand):
+    """Delete the local cloud."""
+
+    name = "educloud-cloud-reset"
+    description = "End all machines and delete the local cloud's state, volumes and keys. Built images stay."
+
+    yes = Bool(False, help="Do not ask.").tag(config=True)
+
+    flags = {"yes": ({"CloudResetApp": {"yes": True}}, "Do not ask.")}  # noqa: RUF012
+
+    def _act(self) -> None:
+        folder = Folders(self._place()).cloud
+        if not self.yes and folder.exists():
+            volumes = len(list((folder / "volumes").glob("*.qcow2")))
+            _out(f"This ends all machines and deletes {folder} with {volumes} volumes. It cannot be undone.")
+            try:
+                typed = input("Type reset to go on: ")
+            except EOFError:
+                typed = ""
+            if typed.strip() != "reset":
+                _out("Nothing was changed.")
+                self.exit(1)
+        process.reset(self._place(), say=_out)
+
+
+class CloudServeApp(_CloudCommand):
+    """Serve the local cloud in the foreground."""
+
+    name = "educloud-cloud-serve"
+    description = """Serve the local cloud's API in this process (`educloud cloud start` runs this for you).
+
+    SIGTERM and Ctrl-C end it and leave machines running; SIGUSR2 shuts them down first."""
+
+    port = Integer(None, allow_none=True, help="Port of the API.").tag(config=True)
+    hypervisor = CaselessStrEnum(["qemu", "simulated"], default_value="qemu", help="What runs machines.").tag(
+        config=True
+    )
+    accel = CaselessStrEnum(
+        ["auto", "tcg", "kvm"], default_value="auto", help="How QEMU runs machines; auto takes KVM where it is proven."
+    ).tag(config=True)
+
+    aliases = {  # noqa: RUF012
+        **_CloudCommand.aliases,
+        "port": "CloudServeApp.port",
+        "hypervisor": "CloudServeApp.hypervisor",
+        "accel": "CloudServeApp.accel",
+    }
+
+    def _act(self) -> None:
+        # Imported here because these take half a second that `educloud --help` need not pay.
+        from educloud_lab.localcloud.serve import serve
+        from educloud_lab.localcloud.settings import Settings
+
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=logging.WARNING,
+            format="%(asctime)s %(levelname)s %(name)s %(message)s",
+            datefmt="%Y-%m-%dT%H:%M:%S%z",
+        )
+        logging.getLogger("educloud").setLevel(min(int(str(self.log_level)), logging.INFO))
+        settings = Settings(Folders(self._place()), hypervisor=self.hypervisor, accel=self.accel)
+        asyncio.run(serve(settings, self.port))
+
+
+class CloudEnvApp(_CloudCommand):
+    """Print settings for work by hand."""
+
+    name = "educloud-cloud-env"
+    description = 'Print shell settings for your own EC2 tools: eval "$(educloud cloud env)".'
+
+    def _act(self) -> None:
+        for name, value in process.environment(self._place()).items():
+            _out(f"export {name}={shlex.quote(value)}")
+        announcement = process.status(self._place()).announcement
+        if announcement is not None:
+            gateway = announcement["gateway"]
+            _out("# Log in to a machine that was started with your key pair (its address: DescribeInstances):")
+            host, port = gateway["host"], gateway["port"]
+            _out(f"#   ssh-add KEY; ssh -J gateway@{host}:{port} student@ADDRESS")
+            _out(f"# or ssh -i KEY -o ProxyCommand='ssh -i KEY -p {port} -W %h:%p gateway@{host}' student@ADDRESS")
+
+
+class CloudApp(Application):
+    """The local cloud."""
+
+    name = "educloud-cloud"
+    description = "Start, look at, stop and reset the local cloud."
+
+    subcommands: Any = {  # noqa: RUF012 - traitlets' own name and kind of attribute
+        "start": (CloudStartApp, "Start the local cloud."),
+        "status": (CloudStatusApp, "Say how the local cloud is."),
+        "stop": (CloudStopApp, "Stop the local cloud."),
+        "reset": (CloudResetApp, "Delete the local cloud."),
+        "serve": (CloudServeApp, "Serve the local cloud in the foreground."),
+        "env": (CloudEnvApp, "Print settings for work by hand."),
+    }
+
+    def start(self) -> None:
+        """Run the subcommand, or show the help."""
+        if self.subapp is None:
+            self.print_help()
+            self.exit(1)
+        else:
+            self.subapp.start()
+
+
+def _print_images(found: process.Status) -> None:
+    for image in found.images:
+        if image.state == "available":
+            _out(f"Image     {image.image_id}  {image.name} ({image.kind})")
+        else:
+            _out(f"Image     {image.name} cannot be used: {image.message}")
+    if not found.images:
+        _out("Images    none; build them with: educloud image build all (and start the local cloud again)")

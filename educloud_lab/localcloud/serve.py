@@ -1,0 +1,153 @@
+"""The local cloud's own process: opens the port, then the cloud, and ends in order on a signal.
+
+SIGTERM and SIGINT end the process and leave the machines running; SIGUSR2 shuts the machines down first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from aiohttp import web
+
+from educloud_lab.localcloud.accounts import write_private
+from educloud_lab.localcloud.errors import AlreadyRunningError, PortTakenError
+from educloud_lab.localcloud.processes import start_ticks
+from educloud_lab.localcloud.service import LocalCloud
+from educloud_lab.localcloud.settings import DEFAULT_PORT, Folders, Settings
+
+log = logging.getLogger("educloud.cloud")
+
+HOST = "127.0.0.1"
+
+
+async def serve(settings: Settings, port: int | None) -> None:
+    """Serve until a signal comes.
+
+    Parameters
+    ----------
+    port : the port that was asked for; None takes the last one, the usual one, or any free one, in that order.
+
+    Raises
+    ------
+    AlreadyRunningError, PortTakenError, SchemaTooNewError
+        Nothing was started or changed.
+    """
+    folders = settings.folders
+    folders.make()
+    with only_one(folders):
+        bound = bind(port, _last_port(folders))
+        cloud = LocalCloud(settings)
+        runner = web.AppRunner(cloud.api.application(), access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        asked = asyncio.get_running_loop().create_future()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+            asyncio.get_running_loop().add_signal_handler(number, _ask, asked, number)
+        try:
+            await cloud.open()
+            await runner.setup()
+            await web.SockSite(runner, bound).start()
+            _tell(folders, settings, bound.getsockname()[1], cloud.api.boot_id)
+            log.info("The local cloud answers at http://%s:%d/services/compute", *bound.getsockname())
+            number = await asked
+            log.info("Ending on %s", signal.Signals(number).name)
+            await runner.cleanup()
+            if number == signal.SIGUSR2:
+                count = await cloud.halt()
+                log.info("%d machines were shut down", count)
+        finally:
+            await runner.cleanup()
+            await cloud.close()
+            bound.close()
+
+
+async def halt(settings: Settings) -> int:
+    """Shut down the machines of a cloud whose process does not run; returns how many."""
+    settings.folders.make()
+    with only_one(settings.folders):
+        cloud = LocalCloud(settings)
+        try:
+            await cloud.open(supervise=False)
+            return await cloud.halt()
+        finally:
+            await cloud.close()
+
+
+@contextlib.contextmanager
+def only_one(folders: Folders) -> Iterator[None]:
+    """Hold the lock of this home's cloud; a killed process leaves nothing to clean up."""
+    descriptor = os.open(folders.cloud / "api.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AlreadyRunningError(
+                f"Another process already serves the local cloud in {folders.cloud}; it was left alone."
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def bind(asked: int | None, last: int | None) -> socket.socket:
+    """Return a listening socket on the loopback; raises :class:`PortTakenError` for a port that was asked for."""
+    candidates = [asked] if asked is not None else [*([last] if last else []), DEFAULT_PORT, 0]
+    for port in dict.fromkeys(candidates):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+            listener.listen(128)
+        except OSError as error:
+            listener.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            if asked is not None:
+                raise PortTakenError(
+                    f"Port {asked} is taken by another program (or not allowed). Nothing was started. Choose another"
+                    " with --port, or leave it out and a free one is taken."
+                ) from error
+            continue
+        listener.setblocking(False)
+        return listener
+    raise PortTakenError("No port is free on the loopback interface. Nothing was started.")
+
+
+def state_file(folders: Folders) -> Path:
+    """Return where the process tells where it listens."""
+    return folders.cloud / "api.state.json"
+
+
+def _last_port(folders: Folders) -> int | None:
+    try:
+        port = json.loads(state_file(folders).read_text())["port"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return port if isinstance(port, int) and 0 < port < 65536 else None
+
+
+def _tell(folders: Folders, settings: Settings, port: int, boot_id: str) -> None:
+    state = {
+        "pid": os.getpid(),
+        "start_ticks": start_ticks(os.getpid()),
+        "host": HOST,
+        "port": port,
+        "boot_id": boot_id,
+        "profile": settings.profile,
+        "region": settings.region,
+        "hypervisor": settings.hypervisor,
+    }
+    write_private(state_file(folders), json.dumps(state, indent=1) + "\n")
+
+
+def _ask(asked: asyncio.Future[int], number: int) -> None:
+    if not asked.done():
+        asked.set_result(number)
