@@ -132,6 +132,7 @@ def _certificates(tree: Path) -> None:
 
 def _compile_python(tree: Path) -> None:
     """Compile the standard library with the image's own interpreter: the first `import` in a machine is then quick."""
+    # What compiling itself imports must not be written on the way, with this folder's name and time in it.
     loader = tree / "usr/lib64/ld-linux-x86-64.so.2"
     if not loader.exists():
         loader = tree / "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
@@ -139,6 +140,6 @@ def _compile_python(tree: Path) -> None:
     run(
         "compiling Python's library",
         [loader, "--library-path", tree / "usr/lib/x86_64-linux-gnu", tree / "usr/bin" / library.name, "-S",
-         "-m", "compileall", "-q", "-s", tree, "-p", "/", "--invalidation-mode", "unchecked-hash", library],
-        env={"PYTHONHOME": str(tree / "usr"), "PYTHONHASHSEED": "0", "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": ""},
+         "-m", "compileall", "-q", "-f", "-s", tree, "-p", "/", "--invalidation-mode", "unchecked-hash", library],
+        env={"PYTHONHOME": str(tree / "usr"), "PYTHONHASHSEED": "0", "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip

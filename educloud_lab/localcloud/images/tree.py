@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from educloud_lab.localcloud.images.errors import ImageBuildError
@@ -57,7 +58,7 @@ def unpack(debs: Iterable[Path], tree: Path, ownership: dict[str, tuple[int, int
 def package_files(deb: Path, wanted: re.Pattern[str]) -> dict[str, bytes]:
     """Contents of the files in a package whose path (without ``./``) matches, by path."""
     found: dict[str, bytes] = {}
-    with _open(deb) as (archive, _):
+    with _open(deb) as archive:
         for member in archive:
             path = member.name.removeprefix("./")
             if member.isfile() and wanted.fullmatch(path):
@@ -69,38 +70,33 @@ def package_files(deb: Path, wanted: re.Pattern[str]) -> dict[str, bytes]:
 
 def newest_time_s(deb: Path) -> int:
     """Latest modification time of a package's files: the time it was built, the same wherever it is read."""
-    with _open(deb) as (archive, _):
+    with _open(deb) as archive:
         return max((int(member.mtime) for member in archive), default=0)
 
 
-def _open(deb: Path) -> _DebArchive:
-    return _DebArchive(deb)
-
-
-class _DebArchive:
-    """The files of a ``.deb`` as a stream of tar members; dpkg-deb knows every compression."""
-
-    def __init__(self, deb: Path) -> None:
-        self._deb = deb
-
-    def __enter__(self) -> tuple[tarfile.TarFile, subprocess.Popen[bytes]]:
-        self._process = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(self._deb)], stdout=subprocess.PIPE)
-        self._archive = tarfile.open(fileobj=self._process.stdout, mode="r|")
-        return self._archive, self._process
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._archive.close()
-        if self._process.stdout is not None:
-            while self._process.stdout.read(65536):
-                pass
-            self._process.stdout.close()
-        if self._process.wait() != 0 and kind is None:
-            raise ImageBuildError(f"The package file {self._deb} is damaged. Delete it and build again.")
+@contextmanager
+def _open(deb: Path) -> Iterator[tarfile.TarFile]:
+    """Read the files of a ``.deb`` as a stream of tar members; dpkg-deb knows every compression."""
+    damaged = ImageBuildError(f"The package file {deb} is damaged. Delete it and build again.")
+    with subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        try:
+            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                yield archive
+        except tarfile.TarError as exc:
+            raise damaged from exc
+        # Padding after the last member; a program whose output nobody reads to the end counts as failed.
+        while process.stdout.read(65536):
+            pass
+    if process.returncode != 0:
+        raise damaged
 
 
 def _unpack_one(deb: Path, tree: Path, ownership: dict[str, tuple[int, int]]) -> None:
     try:
-        with _open(deb) as (archive, _):
+        with _open(deb) as archive:
             for member in archive:
                 name = tree_path(member.name)
                 if not name or _LEFT_OUT.match(name):
@@ -108,8 +104,6 @@ def _unpack_one(deb: Path, tree: Path, ownership: dict[str, tuple[int, int]]) ->
                 if member.uid or member.gid:
                     ownership[name] = (member.uid, member.gid)
                 _place(archive, member, tree, name)
-    except tarfile.TarError as exc:
-        raise ImageBuildError(f"The package file {deb} is damaged ({exc}). Delete it and build again.") from exc
     except OSError as exc:
         raise build_error(f"unpacking {deb.name}", exc) from exc
 
