@@ -105,15 +105,16 @@ async def info(path: Path) -> DiskInfo:
     answer = await _run(["info", "-U", "--output=json", str(path)], path.parent)
     try:
         document = json.loads(answer)
+        kind = str(document["format"])
         base = document.get("full-backing-filename") or document.get("backing-filename")
         return DiskInfo(
             path=path,
-            format=str(document["format"]),
+            format=kind,
             virtual_bytes=int(document["virtual-size"]),
             used_bytes=int(document["actual-size"]),
             base=None if base is None else Path(base),
         )
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DiskError(f"{BINARY} gave an answer about {path} that was not understood.") from error
 
 

@@ -1,0 +1,98 @@
+"""The start queue's places, and the sum of memory."""
+
+import asyncio
+import os
+
+import pytest
+
+from educloud_lab.localcloud.hypervisor.base import NotEnoughRoomError
+from educloud_lab.localcloud.hypervisor.qemu_process import find_by_pidfile, is_alive, read_stat
+from educloud_lab.localcloud.hypervisor.qemu_queue import (
+    StartQueue,
+    available_memory_bytes,
+    check_memory,
+    promised_bytes,
+)
+
+MIB = 1024 * 1024
+
+
+async def test_a_free_place_is_taken_at_once_and_the_next_waits():
+    queue = StartQueue(2)
+    await queue.enter()
+    await queue.enter()
+    third = asyncio.create_task(queue.enter())
+    await asyncio.wait({third}, timeout=0)
+    assert not third.done()
+    queue.leave()
+    await third
+
+
+async def test_a_machine_that_ended_gives_its_place_back():
+    queue = StartQueue(1)
+    await queue.enter()
+    # Start ticks of another life: the process that held the place is gone.
+    queue.leave_when_settled(os.getpid(), 1)
+    await asyncio.wait_for(queue.enter(), 5)
+
+
+async def test_closing_ends_the_watching():
+    queue = StartQueue(1)
+    await queue.enter()
+    queue.leave_when_settled(os.getpid(), read_stat(os.getpid()).start_ticks)
+    await queue.close()
+    assert len(asyncio.all_tasks()) == 1
+
+
+def test_the_width_is_the_cores():
+    assert StartQueue().width == os.cpu_count()
+
+
+def test_emulation_promises_its_cache_too():
+    assert promised_bytes(256 * MIB, "tcg") - promised_bytes(256 * MIB, "kvm") == 64 * MIB
+
+
+def test_memory_that_is_not_there_is_refused():
+    with pytest.raises(NotEnoughRoomError, match="Nothing was started"):
+        check_memory(1 << 50, [])
+    check_memory(1, [])
+
+
+def test_what_others_were_promised_and_have_not_touched_counts():
+    with pytest.raises(NotEnoughRoomError):
+        check_memory(1, [(os.getpid(), 1 << 50)])
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 1000 * 1024),
+        ({"memory.max": "max", "memory.current": "5"}, 1000 * 1024),
+        ({"memory.max": "2000", "memory.current": "500"}, 1500),
+        ({"memory.max": "2000", "memory.current": "5000"}, 0),
+        ({"memory/memory.limit_in_bytes": str(2**63 - 4096), "memory/memory.usage_in_bytes": "5"}, 1000 * 1024),
+        ({"memory/memory.limit_in_bytes": "9000", "memory/memory.usage_in_bytes": "5"}, 8995),
+    ],
+)
+def test_a_control_group_may_leave_less(tmp_path, files, expected):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 5000 kB\nMemAvailable:    1000 kB\n")
+    for name, text in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    assert available_memory_bytes(tmp_path) == expected
+
+
+def test_a_pid_used_again_is_not_our_process():
+    me = read_stat(os.getpid())
+    assert is_alive(me.pid, me.start_ticks)
+    assert not is_alive(me.pid, me.start_ticks + 1)
+    assert not is_alive(2**22 + 1, None)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "0", str(2**22 + 1)])
+def test_a_pid_file_that_leads_nowhere(tmp_path, text):
+    (tmp_path / "pid").write_text(text)
+    assert find_by_pidfile(tmp_path / "pid") is None
+    assert find_by_pidfile(tmp_path / "none") is None
