@@ -1,1 +1,46 @@
-"""The lab bench beside the notebook: a course's virtual machine, one press away."""
+"""The lab bench beside the notebook: a course's virtual machine, one press away.
+
+``from educloud_lab import CloudPanel`` shows a machine in a cell; ``from educloud_lab import connect`` gives the
+same machine to Python. Everything is loaded when it is first used: Jupyter Server imports this module at each start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from educloud_lab.client import connect as connect
+    from educloud_lab.notebook import CloudPanel as CloudPanel
+
+try:
+    from educloud_lab._version import __version__ as __version__
+except ImportError:  # a source tree that was never built or installed
+    __version__ = "0.0.0.dev0"
+
+__all__ = ["CloudPanel", "__version__", "connect"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CloudPanel":
+        from educloud_lab.notebook import CloudPanel
+
+        return CloudPanel
+    if name == "connect":
+        from educloud_lab.client import connect
+
+        return connect
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "educloud-lab"}]
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    from educloud_lab.app.extension import EducloudExtension
+
+    return [{"module": "educloud_lab.app.extension", "app": EducloudExtension}]

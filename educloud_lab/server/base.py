@@ -8,8 +8,10 @@ every method, whatever ``ServerApp.allow_unauthenticated_access`` says: signed i
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.auth.utils import HTTP_METHOD_TO_AUTH_ACTION
@@ -60,11 +62,30 @@ class Guard(JupyterHandler):
             return
         if self.current_user is None:
             raise web.HTTPError(403)
+        self._check_exact_origin()
         self._check_fetch_metadata()
         self._check_body()
         action = self.auth_action or HTTP_METHOD_TO_AUTH_ACTION.get(str(self.request.method), "write")
         if not await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource)):
             raise web.HTTPError(403)
+
+    def _check_exact_origin(self) -> None:
+        """Refuse every foreign Origin that was not configured, also when a token came with it.
+
+        Jupyter Server lets any Origin pass with a token; a token that leaked into an address would then serve
+        every site.
+        """
+        origin = self.request.headers.get("Origin")
+        if origin is None or self.allow_origin == "*":
+            return
+        origin = origin.lower()
+        if urlsplit(origin).netloc == self.request.headers.get("Host", "").lower():
+            return
+        if self.allow_origin and origin == self.allow_origin.lower():
+            return
+        if self.allow_origin_pat and re.fullmatch(self.allow_origin_pat, origin):
+            return
+        raise web.HTTPError(403)
 
     def _check_fetch_metadata(self) -> None:
         """Refuse what a browser says comes from elsewhere, unless CORS was configured and allows its Origin.
@@ -76,7 +97,7 @@ class Guard(JupyterHandler):
         if site in {"", "same-origin", "none"}:
             return
         mode = self.request.headers.get("Sec-Fetch-Mode", "").lower()
-        if mode not in {"cors", "websocket"} or "Origin" not in self.request.headers or not self.check_origin():
+        if mode not in {"cors", "websocket"} or "Origin" not in self.request.headers:  # its value was checked above
             raise web.HTTPError(403)
 
     def _check_body(self) -> None:

@@ -34,6 +34,9 @@ class Desk(Protocol):
     def ready(self) -> bool:
         """Whether :meth:`broker` answers at once."""
 
+    async def soon(self) -> BrokerApi | None:
+        """Return the broker when it can be had in about a second, else None: a page should not wait unanswered."""
+
     def hello(self) -> wire.Hello:
         """Return the versions and, when the last attempt to build the broker failed, why. Starts an attempt."""
 

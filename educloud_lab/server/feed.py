@@ -113,9 +113,9 @@ class Feed:
     async def _watch(self) -> None:
         """Follow the broker for as long as anybody listens, whatever happens to it."""
         while True:
-            if not self._desk.ready():
-                await self._publish(self._desk.stand_in())
             try:
+                if await self._desk.soon() is None:
+                    await self._publish(self._desk.stand_in())
                 await self._follow(await self._desk.broker())
             except EducloudError as error:
                 log.warning("The broker cannot be watched now: %s", error)

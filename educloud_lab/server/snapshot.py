@@ -15,8 +15,5 @@ class SnapshotHandler(RestHandler):
     @web.authenticated
     async def get(self) -> None:
         """Return a ``Snapshot``."""
-        if not self.desk.ready():
-            self.reply(self.desk.stand_in())
-            return
-        broker = await self.desk.broker()
-        self.reply(await broker.snapshot(self.desk.person))
+        broker = await self.desk.soon()
+        self.reply(await broker.snapshot(self.desk.person) if broker else self.desk.stand_in())

@@ -1,0 +1,65 @@
+"""The Jupyter Server extension: registers the routes, loads nothing else until somebody asks.
+
+What costs (pydantic, boto3, asyncssh, SQLAlchemy) is imported by the wiring at the first request (PERFORMANCE.md,
+note 9); a test holds this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jupyter_server.extension.application import ExtensionApp
+
+from educloud_lab.app.config import Educloud
+from educloud_lab.app.desk import BrokerDesk
+from educloud_lab.app.person import current_person
+from educloud_lab.server.desk import SETTING as DESK
+from educloud_lab.server.feed import Feed
+from educloud_lab.server.routes import rules
+from educloud_lab.server.socket import SETTING as SOCKETS
+from educloud_lab.server.socket import Sockets
+
+if TYPE_CHECKING:
+    from educloud_lab.broker.api import BrokerApi
+
+
+class EducloudExtension(ExtensionApp):
+    """The lab bench beside the notebook."""
+
+    name = "educloud_lab"
+    extension_url = "/lab"
+    load_other_extensions = True
+    classes = [Educloud]  # noqa: RUF012 - traitlets' own name and kind of attribute
+
+    def initialize_settings(self) -> None:
+        """Put the desk where the handlers find it."""
+        desk = BrokerDesk(self.build_broker, person=current_person(), cloud_kind=self._cloud_kind)
+        self.settings |= {DESK: desk, SOCKETS: Sockets(Feed(desk))}
+
+    def initialize_handlers(self) -> None:
+        """Register the routes with the base URL taken literally (the stock way reads it as a pattern)."""
+        assert self.serverapp is not None
+        self.serverapp.web_app.add_handlers(".*$", rules(self.serverapp.base_url))  # type: ignore[no-untyped-call]  # Jupyter Server
+
+    def _cloud_kind(self) -> tuple[str, str]:
+        remote = str(self.config.get("Educloud", {}).get("cloud_endpoint", ""))
+        return ("remote", remote) if remote else ("local", "local cloud")
+
+    async def build_broker(self) -> BrokerApi:
+        """Wire the broker together as configured and open it. Tests put another in its place.
+
+        Raises
+        ------
+        EducloudError
+            It cannot be had now; says what to do.
+        """
+        from educloud_lab.app.wiring import build_broker
+
+        return await build_broker(self.config)
+
+    async def stop_extension(self) -> None:
+        """Close the sockets with a message, then the broker; jobs in flight stay recorded."""
+        sockets: Sockets = self.settings[SOCKETS]
+        await sockets.close()
+        desk: BrokerDesk = self.settings[DESK]
+        await desk.close()

@@ -1,0 +1,186 @@
+"""Every route of the table is refused unless allowed, and nothing is served that is not in the table."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from jupyter_server.auth.authorizer import Authorizer
+from tornado.web import RequestHandler
+
+from educloud_lab.domain import errors
+from educloud_lab.server import errors as server_errors
+from educloud_lab.server.base import Guard
+from educloud_lab.server.routes import PREFIX, ROUTES, rules
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PROBES = [(route, method) for route in ROUTES for method in METHODS]
+
+
+def path_of(route):
+    return route.path.replace("{lease_id}", "l-x-main")
+
+
+def ids(value):
+    return value if isinstance(value, str) else value.path
+
+
+class Recording(Authorizer):
+    """Denies what it is told to."""
+
+    asked: list[tuple[str, str]]
+    denied: set[str]
+
+    def is_authorized(self, handler, user, action, resource):
+        self.asked.append((action, resource))
+        return action not in self.denied
+
+
+@pytest.fixture
+def authorizer(server):
+    made = Recording(parent=server, identity_provider=server.identity_provider)
+    made.asked, made.denied = [], set()
+    server.web_app.settings["authorizer"] = made
+    return made
+
+
+@pytest.mark.parametrize(("route", "method"), PROBES, ids=ids)
+async def test_not_signed_in(call, broker, route, method):
+    status, reply, _ = await call.raw(method, path_of(route), signed_in=False)
+    assert status in {401, 403}
+    assert broker.calls == []
+    if method != "HEAD":
+        assert reply["error"]["code"] == f"http-{status}"
+
+
+@pytest.mark.parametrize(("route", "method"), [p for p in PROBES if p[1] not in {"GET", "HEAD", "OPTIONS"}], ids=ids)
+async def test_a_cookie_without_the_right_xsrf_token(call, broker, route, method, monkeypatch, server):
+    """The identity comes from a cookie, as in a browser: then XSRF is checked."""
+    provider = server.identity_provider
+    monkeypatch.setattr(type(provider), "is_token_authenticated", lambda *_: False)
+    for headers in ({}, {"Cookie": "_xsrf=one", "X-XSRFToken": "two"}):
+        status, _, _ = await call.raw(method, path_of(route), b"{}", headers=headers)
+        assert status == 403, headers
+    assert broker.calls == []
+
+
+async def test_a_cookie_with_the_right_xsrf_token_is_served(call, monkeypatch, server):
+    monkeypatch.setattr(type(server.identity_provider), "is_token_authenticated", lambda *_: False)
+    status, _, _ = await call(
+        "POST",
+        "leases",
+        {"lab": "x", "machine_profile": "tiny"},
+        headers={"Cookie": "_xsrf=one", "X-XSRFToken": "one"},
+    )
+    assert status == 200
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=ids)
+async def test_not_authorised(call, broker, authorizer, route):
+    authorizer.denied = {"read", "write", "execute"}
+    status, _, _ = await call.raw(route.method, path_of(route), b"{}" if route.method == "POST" else b"")
+    assert status == 403
+    assert authorizer.asked[-1] == ("read" if route.method == "GET" else "write", "educloud")
+    assert broker.calls == []
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=ids)
+async def test_a_reader_may_look_and_not_touch(call, broker, authorizer, route):
+    authorizer.denied = {"write", "execute"}
+    status, _, _ = await call.raw(route.method, path_of(route), b"{}" if route.method == "POST" else b"")
+    assert (status == 403) == (route.method == "POST")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=ids)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Origin": "https://evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+    ids=str,
+)
+async def test_a_request_made_by_another_sites_page(call, broker, route, headers):
+    body = b"{}" if route.method == "POST" else b""
+    status, _, _ = await call.raw(route.method, path_of(route), body, headers=headers)
+    assert status in {403, 404}
+    assert broker.calls == []
+
+
+async def test_this_servers_own_page_is_served(call, http_server_client):
+    own = http_server_client.get_url("")
+    headers = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Origin": own}
+    assert (await call("GET", "hello", headers=headers))[0] == 200
+
+
+OTHERS = [(r, m) for r, m in PROBES if m != r.method and (m != "OPTIONS" or r.websocket)]
+
+
+@pytest.mark.parametrize(("route", "method"), OTHERS, ids=ids)
+async def test_other_methods_do_not_exist(call, broker, route, method):
+    status, _, _ = await call.raw(method, path_of(route))
+    assert status == 405
+    assert broker.calls == []
+
+
+def registered(server):
+    """All rules of the running application whose handler or address is ours."""
+    found = []
+    for outer in server.web_app.default_router.rules:
+        for rule in getattr(outer.target, "rules", []):
+            pattern = getattr(getattr(rule.matcher, "regex", None), "pattern", "")
+            handler = rule.target
+            if "educloud" in pattern or (inspect.isclass(handler) and handler.__module__.startswith("educloud_lab")):
+                found.append((pattern.rstrip("$"), handler))
+    return found
+
+
+async def test_nothing_is_registered_that_is_not_in_the_table(server, base_url):
+    declared = {(pattern.rstrip("$"), handler) for pattern, handler in rules(base_url)}
+    found = set(registered(server))
+    assert found == declared
+    assert len(found) == len(ROUTES)
+
+
+def test_every_handler_of_the_table_is_guarded_first():
+    for route in ROUTES:
+        assert issubclass(route.handler, Guard), route
+        assert route.handler.prepare is Guard.prepare, f"{route.path}: prepare() was replaced"
+        assert route.handler.auth_resource == "educloud"
+        verbs = {m for m in METHODS if getattr(route.handler, m.lower()) is not RequestHandler._unimplemented_method}
+        assert verbs - {"OPTIONS"} == {route.method}, f"{route.path} answers to a method that is not in the table"
+
+
+def test_addresses_begin_with_the_versioned_prefix():
+    assert PREFIX == "educloud/api/v1/"
+    assert [pattern for pattern, _ in rules("/a+b/")][0].startswith("/a\\+b/educloud/api/v1/")
+    assert [pattern for pattern, _ in rules("/")][0].startswith("/educloud/api/v1/")
+
+
+def tree(kind):
+    yield kind
+    for child in kind.__subclasses__():
+        yield from tree(child)
+
+
+def test_every_error_of_the_tree_has_a_status():
+    ours = {kind for kind in tree(errors.EducloudError) if kind.__module__ == errors.__name__}
+    assert ours == set(server_errors.STATUS)
+    assert len(ours) > 20
+
+
+def test_codes_of_errors_differ():
+    codes = [kind.code for kind in server_errors.STATUS]
+    assert len(codes) == len(set(codes))
+
+
+def test_a_child_made_elsewhere_takes_its_parents_status():
+    class Elsewhere(errors.VolumeBusyError):
+        pass
+
+    assert server_errors.status_of(Elsewhere("x")) == 409
