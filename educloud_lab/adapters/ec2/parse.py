@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from educloud_lab.ports.cloud import (
@@ -18,6 +19,11 @@ GIB = 1024**3
 NO_ADDRESS = "0.0.0.0"  # noqa: S104 - Eucalyptus's placeholder for "no address yet" (VmInstance), not a bind address
 
 
+def _utc(moment: datetime | None) -> datetime | None:
+    """Return an aware time in UTC; botocore gives the computer's own zone."""
+    return moment.astimezone(UTC) if moment else None
+
+
 def tags(items: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:
     """Return a tag set as a dict."""
     return {item.get("Key", ""): item.get("Value", "") for item in items or ()}
@@ -30,7 +36,7 @@ def instance(item: Mapping[str, Any]) -> InstanceSeen:
         instance_id=item["InstanceId"],
         state=InstanceState(item.get("State", {}).get("Name", "pending")),
         address=None if address == NO_ADDRESS else address,
-        launched_at=item.get("LaunchTime"),
+        launched_at=_utc(item.get("LaunchTime")),
         image_id=item.get("ImageId", ""),
         instance_type=item.get("InstanceType", ""),
         root_device_type=item.get("RootDeviceType", ""),
@@ -50,7 +56,7 @@ def volume(item: Mapping[str, Any]) -> VolumeSeen:
         state=VolumeState(state) if state in set(VolumeState) else VolumeState.UNAVAILABLE,
         size_bytes=int(item.get("Size") or 0) * GIB,
         zone=item.get("AvailabilityZone", ""),
-        created_at=item.get("CreateTime"),
+        created_at=_utc(item.get("CreateTime")),
         snapshot_id=item.get("SnapshotId") or "",
         attachments=tuple(
             AttachmentSeen(
