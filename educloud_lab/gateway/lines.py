@@ -1,7 +1,8 @@
 """Authorisation lines: OpenSSH authorized_keys lines, held to the strict subset that this gateway and sshd read alike.
 
-A text is accepted or refused as a whole. An option that the gateway does not enforce is refused rather than
-ignored, because an ignored restriction is a permission.
+An option that the gateway does not enforce refuses its line rather than being ignored, because an ignored
+restriction is a permission. A text that somebody puts in force is accepted or refused as a whole; in a file that
+lies there already a bad line is left out, since every line only adds a permission.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from educloud_lab.gateway.identity import Identity
 MAX_TEXT_BYTES = 65536
 MAX_LINES = 64
 MAX_LINE_BYTES = 16384
-MAX_DESTINATIONS = 64
+MAX_FILE_BYTES = 4 * 1024 * 1024
+MAX_FILE_LINES = 4096
+MAX_DESTINATIONS = 256
 MAX_PRINCIPALS = 16
 MIN_RSA_BITS = 2048
 SUFFIX = ".keys"
@@ -133,21 +136,33 @@ def parse_lines(text: str) -> tuple[Line, ...]:
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
         raise LinesError(f"the lines are larger than {MAX_TEXT_BYTES} bytes; nothing was changed")
+    lines, problems = read_lines(text)
+    if problems:
+        raise LinesError(f"{problems[0]}; none of these lines is in force")
+    if not lines:
+        raise LinesError("there is no line in the text; to withdraw a permission, drop its name")
+    if len(lines) > MAX_LINES:
+        raise LinesError(f"there are {len(lines)} lines under one name, at most {MAX_LINES} are allowed")
+    return lines
+
+
+def read_lines(text: str) -> tuple[tuple[Line, ...], tuple[str, ...]]:
+    """Parse the good lines of a file; return them, and what is wrong with each other line."""
     lines: list[Line] = []
+    problems: list[str] = []
     # Only \n ends a line, as for sshd: splitlines() would also split at characters inside a comment.
     for number, raw in enumerate(text.split("\n"), start=1):
         stripped = raw.strip(" \t\r")
         if not stripped or stripped.startswith("#"):
             continue
+        if len(lines) >= MAX_FILE_LINES:
+            problems.append(f"line {number} and those after it: more than {MAX_FILE_LINES} lines")
+            break
         try:
             lines.append(parse_line(stripped))
         except ValueError as exc:
-            raise LinesError(f"line {number}: {exc}; none of these lines is in force") from exc
-    if not lines:
-        raise LinesError("there is no line in the text; to withdraw a permission, drop its name")
-    if len(lines) > MAX_LINES:
-        raise LinesError(f"there are {len(lines)} lines under one name, at most {MAX_LINES} are allowed")
-    return tuple(lines)
+            problems.append(f"line {number}: {exc}")
+    return tuple(lines), tuple(problems)
 
 
 def parse_line(line: str) -> Line:

@@ -1,6 +1,6 @@
 """What is in force now: lines, routes and trusted authorities, re-read when their files change.
 
-A lines file that cannot be understood permits nothing (fail closed); a routes file that cannot be understood
+A line or a lines file that cannot be understood permits nothing (fail closed); a routes file that cannot be understood
 leaves the former routes, because a route permits nothing by itself.
 """
 
@@ -22,7 +22,7 @@ from educloud_lab.gateway.addresses import Destination
 from educloud_lab.gateway.config import GatewayConfig
 from educloud_lab.gateway.errors import LinesError, RoutesError
 from educloud_lab.gateway.identity import Identity
-from educloud_lab.gateway.lines import MAX_TEXT_BYTES, SUFFIX, Line, LinesTable, check_name, parse_lines
+from educloud_lab.gateway.lines import MAX_FILE_BYTES, SUFFIX, Line, LinesTable, check_name, read_lines
 from educloud_lab.gateway.routes import MAX_ROUTES_BYTES, parse_routes
 
 CONTROL_PRINCIPAL = "educloud-broker"
@@ -32,6 +32,7 @@ CONTROL_PRINCIPAL = "educloud-broker"
 _UNSETTLED_S = 2.0
 # How long lines that were read stay in force while their folder answers with input/output errors.
 _FOLDER_GRACE_S = 5.0
+_PROBLEMS_TOLD = 5
 
 _log = logging.getLogger("educloud.gateway")
 
@@ -40,7 +41,7 @@ _Signature = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class LinesFile:
-    """One file of lines as last read: its lines, or why it permits nothing."""
+    """One file of lines as last read: its good lines, and what is wrong with it."""
 
     signature: _Signature
     lines: tuple[Line, ...]
@@ -136,19 +137,20 @@ class GatewayState:
         problem: str | None = None
         try:
             problem = files.only_ours(path)
-            text = files.read_limited(path, MAX_TEXT_BYTES)
+            text = files.read_limited(path, MAX_FILE_BYTES)
             if problem is None:
-                lines = parse_lines(text)
+                lines, wrong = read_lines(text)
+                problem = "; ".join(wrong[:_PROBLEMS_TOLD]) or None
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, LinesError) as exc:
+        except (OSError, ValueError) as exc:
             problem = str(exc)
         entry = LinesFile(signature, lines, hashlib.sha256(text.encode()).hexdigest(), problem)
         if former is None or (former.sha256, former.problem) != (entry.sha256, problem):
             if problem:
-                _log.warning("lines %s permit nothing: %s", path.name, problem)
+                _log.warning("%s: %d lines in force, others are not: %s", path.name, len(lines), problem)
             else:
-                _log.info("lines %s in force: %d", path.name, len(lines))
+                _log.info("%s: %d lines in force", path.name, len(lines))
         return entry
 
     def _reload_routes(self) -> None:
@@ -162,7 +164,7 @@ class GatewayState:
             _log.error("%s: %s", self.config.routes.name, exc)
 
     def _reload_authorities(self) -> None:
-        text = self._changed_text(self.config.trusted_ca, MAX_TEXT_BYTES)
+        text = self._changed_text(self.config.trusted_ca, MAX_FILE_BYTES)
         if text is None:
             return
         keys = set()

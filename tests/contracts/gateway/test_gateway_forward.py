@@ -202,11 +202,16 @@ async def test_a_connection_stays_while_another_line_allows_it(bench):
         assert await reader.readline() == b"still here\n"
 
 
-async def test_lines_that_become_malformed_permit_nothing(bench):
-    conn = await bench.lease("lease-alice-g1")
+async def test_a_line_that_becomes_malformed_permits_nothing_and_spares_its_neighbours(bench):
+    bench.allow("alice", bench.line(BOB, "lease-bob-g1"), bench.line(ALICE, "lease-alice-g1"))
+    drop_lines(bench.config.lines, "bob")
+    await bench.gateway.refresh()
+    alice, bob = await bench.lease("lease-alice-g1"), await bench.lease("lease-bob-g1")
     path = bench.config.lines / "alice.keys"
-    path.write_text(path.read_text() + "permitopen=nonsense\n")
-    assert await bench.ended(conn.wait_closed())
+    path.write_text(path.read_text().replace(f"{ALICE}:22", f"{ALICE}:"))
+    assert await bench.ended(alice.wait_closed())
+    assert (await bench.ask(bob, BOB))[0].startswith("machine")
+    bob.close()
 
 
 async def test_lines_that_others_can_write_permit_nothing(bench):

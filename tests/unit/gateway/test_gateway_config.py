@@ -163,9 +163,9 @@ def test_a_file_that_cannot_be_trusted_or_understood_permits_nothing_and_says_wh
     path = state.config.lines / "a.keys"
     for spoil, repair in (
         (lambda: path.chmod(0o622), lambda: path.chmod(0o600)),
-        (lambda: path.write_text(LEASE + "x"), lambda: path.write_text(LEASE)),
+        (lambda: path.write_text("x" + LEASE), lambda: path.write_text(LEASE)),
         (lambda: path.write_bytes(b"\xff\xfe"), lambda: path.write_text(LEASE)),
-        (lambda: path.write_text("#" * 70000), lambda: path.write_text(LEASE)),
+        (lambda: path.write_text(LEASE + "#" * 5_000_000), lambda: path.write_text(LEASE)),
         (lambda: state.config.lines.chmod(0o777), lambda: state.config.lines.chmod(0o700)),
     ):
         spoil()
@@ -175,6 +175,21 @@ def test_a_file_that_cannot_be_trusted_or_understood_permits_nothing_and_says_wh
         repair()
         state.reload()
         assert state.alive(WHO)
+
+
+def test_one_bad_line_does_not_spoil_its_neighbours(state):
+    path = state.config.lines / "a.keys"
+    path.write_text(f"ssh-dss AAAA somebody's old key\n{LEASE}")
+    state.reload()
+    assert state.alive(WHO)
+    assert "line 1" in state.listing()["a"]["problem"]
+
+
+def test_an_empty_file_permits_nothing_and_is_no_problem(state):
+    (state.config.lines / "a.keys").write_text("")
+    state.reload()
+    assert not state.alive(WHO)
+    assert state.listing()["a"]["problem"] is None
 
 
 def test_a_fifo_or_folder_among_the_lines_stops_nothing(state):
