@@ -25,6 +25,8 @@ class GatewayFiles:
         self._routes = cloud.settings.folders.gateway / "routes.json"
         self._lines = cloud.settings.folders.gateway / "lines.d" / "keypairs.keys"
         self._written: dict[Path, str] = {}
+        # A machine's port stays for its life; asking it each second would only keep it busy.
+        self._endpoints: dict[tuple[str, str], str] = {}
 
     async def publish(self) -> None:
         """Write what changed."""
@@ -34,15 +36,25 @@ class GatewayFiles:
         for row in rows:
             if row.key_material:
                 allowed.setdefault(row.key_material, []).append(f'permitopen="{row.address}:{SSH_PORT}"')
-            try:
-                found = await self._hypervisor.endpoint(row.id, SSH_PORT)
-            except HypervisorError:
-                continue  # it is ending, or not ready: the next round knows more
-            if found is not None:
-                routes[f"{row.address}:{SSH_PORT}"] = f"{found[0]}:{found[1]}"
+            if endpoint := await self._endpoint(row):
+                routes[f"{row.address}:{SSH_PORT}"] = endpoint
+        live = {_life(row) for row in rows}
+        self._endpoints = {life: endpoint for life, endpoint in self._endpoints.items() if life in live}
         lines = [f"restrict,port-forwarding,{','.join(opens)} {key}\n" for key, opens in sorted(allowed.items())]
         self._write(self._routes, json.dumps(routes, indent=1, sort_keys=True) + "\n")
         self._write(self._lines, "".join(lines))
+
+    async def _endpoint(self, row: Instance) -> str | None:
+        life = _life(row)
+        if life not in self._endpoints:
+            try:
+                found = await self._hypervisor.endpoint(row.id, SSH_PORT)
+            except HypervisorError:
+                return None  # it is ending, or not ready: the next round knows more
+            if found is None:
+                return None
+            self._endpoints[life] = f"{found[0]}:{found[1]}"
+        return self._endpoints[life]
 
     def _write(self, path: Path, text: str) -> None:
         if self._written.get(path) != text or not path.exists():
@@ -53,3 +65,8 @@ class GatewayFiles:
 def _running(session: Session) -> list[Instance]:
     query = select(Instance).where(Instance.state == "running", Instance.address_shown).order_by(Instance.id)
     return list(session.scalars(query))
+
+
+def _life(row: Instance) -> tuple[str, str]:
+    """Return what names one life of a machine, from one start to its end."""
+    return row.id, f"{row.address} {row.started_at}"
