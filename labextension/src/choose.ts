@@ -1,0 +1,58 @@
+/**
+ * Which lease a command is about, when its arguments do not say.
+ */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { ICloudModel, ILabFinder } from './tokens';
+import type { Lease } from './wire';
+
+/**
+ * The lease that is named, else that of the notebook in front, else the only one.
+ *
+ * @returns null when none is meant; 'ambiguous' when the person must be asked.
+ */
+export function obviousLease(
+  model: ICloudModel,
+  finder: ILabFinder | null,
+  leaseId: string | undefined
+): Lease | null | 'ambiguous' {
+  if (leaseId) {
+    return model.lease(leaseId);
+  }
+  const leases = model.snapshot?.leases ?? [];
+  const inFront = finder?.current();
+  const ofNotebook =
+    inFront && model.leaseOfLab(inFront.lab, inFront.slot ?? 'main');
+  if (ofNotebook) {
+    return ofNotebook;
+  }
+  if (leases.length > 1) {
+    return 'ambiguous';
+  }
+  return leases[0] ?? null;
+}
+
+/** As `obviousLease`, and ask where it is not obvious. Null when there is none, or the person left it. */
+export async function chooseLease(
+  model: ICloudModel,
+  finder: ILabFinder | null,
+  leaseId: string | undefined,
+  trans: TranslationBundle
+): Promise<Lease | null> {
+  const lease = obviousLease(model, finder, leaseId);
+  if (lease !== 'ambiguous') {
+    return lease;
+  }
+  const leases = model.snapshot?.leases ?? [];
+  const labels = leases.map(one =>
+    one.slot === 'main' ? one.lab : `${one.lab} (${one.slot})`
+  );
+  const { InputDialog } = await import('@jupyterlab/apputils');
+  const answer = await InputDialog.getItem({
+    title: trans.__('Which machine?'),
+    items: labels
+  });
+  const index = answer.value === null ? -1 : labels.indexOf(answer.value);
+  return answer.button.accept ? (leases[index] ?? null) : null;
+}

@@ -1,0 +1,37 @@
+/**
+ * The list of plugins; each is in a file of its own.
+ */
+
+import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+
+import { commandsPlugin } from './plugins/commands';
+import { consolePlugin } from './plugins/console';
+import { finderPlugin } from './plugins/finder';
+import { launcherPlugin } from './plugins/launcher';
+import { managerPlugin } from './plugins/manager';
+import { notificationsPlugin } from './plugins/notifications';
+import { panelPlugin } from './plugins/panel';
+import { settingsPlugin } from './plugins/settings';
+import { sidebarPlugin } from './plugins/sidebar';
+import { statusPlugin } from './plugins/status';
+import { terminalsPlugin } from './plugins/terminals';
+
+export * from './tokens';
+
+// Each plugin has another token; the list is read by the application only.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+const plugins: JupyterFrontEndPlugin<any>[] = [
+  settingsPlugin,
+  managerPlugin,
+  finderPlugin,
+  sidebarPlugin,
+  commandsPlugin,
+  terminalsPlugin,
+  consolePlugin,
+  panelPlugin,
+  notificationsPlugin,
+  statusPlugin,
+  launcherPlugin
+];
+
+export default plugins;

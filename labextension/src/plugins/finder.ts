@@ -1,0 +1,86 @@
+/**
+ * Which lab the notebook in front is about, from its metadata `educloud`.
+ */
+
+import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { Signal, type ISignal } from '@lumino/signaling';
+
+import { ILabFinder, type ILabChoice } from '../tokens';
+
+/** The lab that a notebook's metadata or a panel's payload names; null when it names none. */
+export function readChoice(data: unknown): ILabChoice | null {
+  if (typeof data !== 'object' || data === null) {
+    return null;
+  }
+  const { lab, machine_profile, slot } = data as Record<string, unknown>;
+  if (
+    typeof lab !== 'string' ||
+    typeof machine_profile !== 'string' ||
+    lab === '' ||
+    machine_profile === ''
+  ) {
+    return null;
+  }
+  return {
+    lab,
+    machine_profile,
+    ...(typeof slot === 'string' && slot !== '' ? { slot } : {})
+  };
+}
+
+class LabFinder implements ILabFinder {
+  constructor(private _tracker: INotebookTracker) {
+    _tracker.currentChanged.connect(this._onCurrent, this);
+    this._onCurrent();
+  }
+
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  current(): ILabChoice | null {
+    return this._read(this._tracker.currentWidget);
+  }
+
+  around(node: Node): ILabChoice | null {
+    return this._read(
+      this._tracker.find(panel => panel.node.contains(node)) ?? null
+    );
+  }
+
+  private _read(panel: NotebookPanel | null): ILabChoice | null {
+    return readChoice(panel?.model?.getMetadata('educloud'));
+  }
+
+  private _onCurrent(): void {
+    this._changed.emit();
+    const panel = this._tracker.currentWidget;
+    void panel?.context.ready.then(() => {
+      if (panel.isDisposed || panel !== this._tracker.currentWidget) {
+        return;
+      }
+      this._model?.metadataChanged.disconnect(this._onMetadata, this);
+      this._model = panel.model;
+      this._model?.metadataChanged.connect(this._onMetadata, this);
+      this._changed.emit();
+    });
+  }
+
+  private _onMetadata(): void {
+    this._changed.emit();
+  }
+
+  private _model: NotebookPanel['model'] = null;
+  private _changed = new Signal<this, void>(this);
+}
+
+export const finderPlugin: JupyterFrontEndPlugin<ILabFinder | null> = {
+  id: 'educloud-lab:lab-finder',
+  description: 'Tells which lab the notebook in front is about.',
+  autoStart: true,
+  provides: ILabFinder,
+  requires: [INotebookTracker],
+  activate: (_, tracker: INotebookTracker): ILabFinder =>
+    new LabFinder(tracker)
+};

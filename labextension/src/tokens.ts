@@ -1,0 +1,139 @@
+/**
+ * What the rest of the extension, and other extensions, know of the machines: the contract, without any code.
+ */
+
+import { Token } from '@lumino/coreutils';
+import type { IDisposable } from '@lumino/disposable';
+import type { ISignal } from '@lumino/signaling';
+
+import type { Action, Console, Lease, Problem, Snapshot } from './wire';
+
+/** The name of the translation catalogue. */
+export const DOMAIN = 'educloud_lab';
+
+/** The MIME type of the panel in a notebook's output. */
+export const PANEL_MIME_TYPE = 'application/vnd.educloud.panel+json';
+
+/** The module that the notebook's widget names, in `_model_module` and `_view_module`. */
+export const WIDGET_MODULE = 'educloud-lab';
+
+export namespace CommandIDs {
+  export const show = 'educloud:show-machine';
+  export const start = 'educloud:start';
+  export const stop = 'educloud:stop';
+  export const extend = 'educloud:extend';
+  export const openTerminal = 'educloud:open-terminal';
+  export const newTerminal = 'educloud:new-terminal';
+  export const openConsole = 'educloud:open-console';
+  export const deleteMachine = 'educloud:delete-machine';
+  export const refresh = 'educloud:refresh';
+}
+
+/**
+ * Where the server half stands.
+ *
+ * - `connecting`: not answered yet.
+ * - `ok`: answers, and speaks our version.
+ * - `missing`: the Jupyter server answers, but has no such extension.
+ * - `too-old`, `too-new`: the other half speaks another version.
+ * - `unreachable`: the Jupyter server does not answer.
+ * - `problem`: the server half is there but cannot work; `problem` says why.
+ */
+export type ServerState =
+  | 'connecting'
+  | 'ok'
+  | 'missing'
+  | 'too-old'
+  | 'too-new'
+  | 'unreachable'
+  | 'problem';
+
+/** Which lab a notebook is about, and the machine profile that it names. */
+export interface ILabChoice {
+  lab: string;
+  machine_profile: string;
+  slot?: string;
+}
+
+/** The state of the machines as the server tells it, and what may be asked of them. It knows no DOM. */
+export interface ICloudModel extends IDisposable {
+  /** Where the server half stands. */
+  readonly serverState: ServerState;
+  /** Why it cannot work, when `serverState` is `problem`, `unreachable`, `too-old` or `too-new`. */
+  readonly serverProblem: Problem | null;
+  /** The version of the server half's package; empty before it answered. */
+  readonly serverVersion: string;
+  /** The newest snapshot, or null before the first one. */
+  readonly snapshot: Snapshot | null;
+  /** Whether changes arrive by themselves (by the socket) rather than by asking now and then. */
+  readonly isLive: boolean;
+  /** Emitted whenever anything above changed. */
+  readonly changed: ISignal<ICloudModel, void>;
+  /** Fulfilled when the server half was asked for the first time, whatever it answered. */
+  readonly ready: Promise<void>;
+
+  /** The server's clock, in milliseconds since the epoch. */
+  now_ms(): number;
+  /** The lease of that id, if the person has it. */
+  lease(id: string): Lease | null;
+  /** The lease of a lab, if the person has one. */
+  leaseOfLab(lab: string, slot?: string): Lease | null;
+  /** The action that was asked for and not yet answered, if any. Before a lease exists, by its lab's key. */
+  pending(key: string): Action | null;
+  /** Why the last action was refused, until the next one or until the lease changes. */
+  refusal(key: string): Problem | null;
+
+  /** Ask the server again: hello, snapshot, socket. Never rejects; the outcome is in the state. */
+  refresh(): Promise<void>;
+  /** Make the lease of a lab, or find it, and start its machine. Null when refused (see `refusal`). */
+  claim(choice: ILabChoice): Promise<Lease | null>;
+  /** Start, stop or extend. False when refused (see `refusal`). */
+  ask(leaseId: string, action: 'start' | 'stop' | 'extend'): Promise<boolean>;
+  /** Delete the machine; `confirm` is the lab's name as the person typed it. */
+  deleteMachine(leaseId: string, confirm: string): Promise<boolean>;
+  /** The console output of the present instance. Rejects with RequestError. */
+  console(leaseId: string): Promise<Console>;
+}
+
+export const ICloudModel = new Token<ICloudModel>(
+  'educloud-lab:ICloudModel',
+  'The lab machines of the person: their state, and what may be asked of them.'
+);
+
+/** The key under which a lab without a lease keeps its pending action and refusal. */
+export function labKey(lab: string, slot = 'main'): string {
+  return `lab:${slot}:${lab}`;
+}
+
+/** Which lab the person is looking at. */
+export interface ILabFinder {
+  /** Emitted when another notebook comes to the front, or its metadata changes. */
+  readonly changed: ISignal<ILabFinder, void>;
+  /** The lab of the notebook in front, if it names one. */
+  current(): ILabChoice | null;
+  /** The lab of the notebook that holds this node, if it names one. */
+  around(node: Node): ILabChoice | null;
+}
+
+export const ILabFinder = new Token<ILabFinder>(
+  'educloud-lab:ILabFinder',
+  'Which lab the notebook in front is about.'
+);
+
+/** What a person may set. */
+export interface ICloudSettings {
+  /** Seconds between two questions while the socket is down. */
+  readonly poll_s: number;
+  readonly notifications: boolean;
+  readonly warnBeforeStop: 'always' | 'when-something-is-lost' | 'never';
+  /** Name of the machine profile offered first; empty: the first one there is. */
+  readonly defaultProfile: string;
+  /** Whether terminals acknowledge what they have shown, so that a flood cannot pile up. */
+  readonly terminalFlowControl: boolean;
+  readonly changed: ISignal<ICloudSettings, void>;
+}
+
+export const ICloudSettings = new Token<ICloudSettings>(
+  'educloud-lab:ICloudSettings',
+  'What a person has set for the lab machines.'
+);

@@ -1,0 +1,135 @@
+/**
+ * The console log, read-only, with a button that reads it again.
+ */
+
+import {
+  ReactWidget,
+  refreshIcon,
+  type Toolbar,
+  ToolbarButton,
+  textEditorIcon
+} from '@jupyterlab/ui-components';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import { problemOf } from '../manager';
+import type { ICloudModel } from '../tokens';
+import type { Console, Problem } from '../wire';
+import { ViewProvider } from './context';
+import { ProblemBox } from './problem';
+import { formatClock } from './time';
+
+/** Escape sequences (colours, cursor) that a console log is full of: here they are noise. */
+// eslint-disable-next-line no-control-regex -- the control characters are what is looked for
+const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\x00-\x08\x0b-\x1f]/g;
+
+/** Console output as it can be read: without escape sequences and carriage returns. */
+export function readable(text: string): string {
+  return text.replace(/\r+\n/g, '\n').replace(ESCAPES, '');
+}
+
+export class ConsoleLog extends ReactWidget {
+  constructor(options: ConsoleLog.IOptions) {
+    super();
+    this.leaseId = options.leaseId;
+    this._model = options.model;
+    this._trans = options.trans;
+    this.addClass('jp-Educloud-console');
+    const lab = this._model.lease(this.leaseId)?.lab ?? this.leaseId;
+    this.title.label = this._trans.__('Console: %1', lab);
+    this.title.icon = textEditorIcon;
+    this.title.closable = true;
+    void this.refresh();
+  }
+
+  readonly leaseId: string;
+
+  /** Read the console output again. Never rejects: a refusal is shown in place. */
+  async refresh(): Promise<void> {
+    this._reading = true;
+    this.update();
+    try {
+      this._console = await this._model.console(this.leaseId);
+      this._problem = null;
+    } catch (error) {
+      this._problem = problemOf(error);
+    }
+    this._reading = false;
+    if (!this.isDisposed) {
+      this.update();
+      await this.renderPromise;
+      const text = this.node.querySelector('pre');
+      text?.scrollTo(0, text.scrollHeight); // The newest lines are the last ones.
+    }
+  }
+
+  fillToolbar(toolbar: Toolbar): void {
+    toolbar.addItem(
+      'refresh',
+      new ToolbarButton({
+        icon: refreshIcon,
+        label: this._trans.__('Read again'),
+        tooltip: this._trans.__('Read the console log again'),
+        onClick: () => void this.refresh()
+      })
+    );
+  }
+
+  protected render(): React.JSX.Element {
+    const trans = this._trans;
+    const text = readable(this._console?.text ?? '');
+    const nothing = () => undefined;
+    return (
+      <ViewProvider
+        value={{
+          model: this._model,
+          trans,
+          actions: {
+            start: nothing,
+            claim: nothing,
+            stop: nothing,
+            extend: nothing,
+            terminal: nothing,
+            console: nothing,
+            remove: nothing
+          }
+        }}
+      >
+        <p className="jp-Educloud-consoleHead jp-Educloud-dim" role="status">
+          {this._reading
+            ? trans.__('Reading…')
+            : this._console
+              ? trans.__(
+                  'Read at %1. The cloud keeps only the last part of the output.',
+                  formatClock(this._console.read_at, this._model.now_ms())
+                )
+              : ''}
+        </p>
+        {this._problem ? <ProblemBox problem={this._problem} /> : null}
+        <pre
+          tabIndex={0}
+          role="log"
+          aria-live="off"
+          aria-label={this.title.label}
+          className="jp-Educloud-consoleText"
+        >
+          {text || (this._reading ? '' : trans.__('The console is empty so far.'))}
+        </pre>
+      </ViewProvider>
+    );
+  }
+
+  private _model: ICloudModel;
+  private _trans: TranslationBundle;
+  private _console: Console | null = null;
+  private _problem: Problem | null = null;
+  private _reading = false;
+}
+
+export namespace ConsoleLog {
+  export interface IOptions {
+    leaseId: string;
+    model: ICloudModel;
+    trans: TranslationBundle;
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * The job in flight: how far it is, and each of its steps with what is waited for.
+ */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import type { Job, Step, StepState } from '../wire';
+import { useNow, useView } from './context';
+import { formatDuration, secondsBetween, secondsUntil } from './time';
+
+const MARK: Record<StepState, string> = {
+  todo: '○',
+  doing: '◐',
+  done: '✓',
+  failed: '✕'
+};
+
+function stateWord(state: StepState, trans: TranslationBundle): string {
+  switch (state) {
+    case 'todo':
+      return trans.__('not begun');
+    case 'doing':
+      return trans.__('in progress');
+    case 'done':
+      return trans.__('done');
+    case 'failed':
+      return trans.__('failed');
+  }
+}
+
+export function jobTitle(kind: Job['kind'], trans: TranslationBundle): string {
+  switch (kind) {
+    case 'start':
+      return trans.__('Starting');
+    case 'stop':
+      return trans.__('Putting to sleep');
+    case 'delete':
+      return trans.__('Deleting the machine');
+  }
+}
+
+/**
+ * How far a job is now, from 0 to 1. The server's share is of its last snapshot; a step in progress adds what has passed
+ * since, but never reaches its end by itself.
+ */
+export function progressNow(job: Job, now_ms: number): number {
+  const weights = job.steps.map(step => Math.max(step.estimate_s ?? 1, 0.5));
+  const whole = weights.reduce((sum, weight) => sum + weight, 0);
+  if (!job.in_flight || whole === 0) {
+    return job.progress;
+  }
+  let over = 0;
+  job.steps.forEach((step, index) => {
+    if (step.state === 'done') {
+      over += weights[index];
+    } else if (step.state === 'doing') {
+      const passed_s = -(secondsUntil(step.started_at, now_ms) ?? 0);
+      over += Math.min(Math.max(passed_s, 0), 0.95 * weights[index]);
+    }
+  });
+  return Math.min(Math.max(job.progress, over / whole), 0.99);
+}
+
+function StepRow(props: { step: Step; now_ms: number }): React.JSX.Element {
+  const { trans } = useView();
+  const { step, now_ms } = props;
+  let time = '';
+  if (step.state === 'doing') {
+    const passed_s = -(secondsUntil(step.started_at, now_ms) ?? 0);
+    time = step.estimate_s
+      ? trans.__(
+          '%1 of about %2',
+          formatDuration(passed_s, trans),
+          formatDuration(step.estimate_s, trans)
+        )
+      : formatDuration(passed_s, trans);
+  } else if (step.state === 'todo' && step.estimate_s) {
+    time = trans.__('about %1', formatDuration(step.estimate_s, trans));
+  } else {
+    const took_s = secondsBetween(step.started_at, step.ended_at);
+    time = took_s === null ? '' : formatDuration(took_s, trans);
+  }
+  return (
+    <li
+      className={`jp-Educloud-step jp-mod-${step.state}`}
+      aria-current={step.state === 'doing' ? 'step' : undefined}
+    >
+      <span className="jp-Educloud-stepMark" aria-hidden="true">
+        {MARK[step.state]}
+      </span>
+      <span className="jp-Educloud-stepTitle">
+        {step.title}
+        <span className="jp-Educloud-srOnly">
+          {` (${stateWord(step.state, trans)})`}
+        </span>
+      </span>
+      <span className="jp-Educloud-stepTime">{time}</span>
+      {step.state === 'doing' && step.waiting_for ? (
+        <span className="jp-Educloud-stepWait">
+          {trans.__('Waiting for %1', step.waiting_for)}
+        </span>
+      ) : null}
+    </li>
+  );
+}
+
+function Steps(props: { job: Job; now_ms: number }): React.JSX.Element {
+  return (
+    <ol className="jp-Educloud-steps">
+      {props.job.steps.map(step => (
+        <StepRow key={step.name} step={step} now_ms={props.now_ms} />
+      ))}
+    </ol>
+  );
+}
+
+export function JobProgress(props: { job: Job }): React.JSX.Element | null {
+  const { trans } = useView();
+  const { job } = props;
+  const now_ms = useNow(job.in_flight);
+  const failed = job.steps.some(step => step.state === 'failed');
+  if (job.steps.length === 0) {
+    return null;
+  }
+  if (!job.in_flight && !failed) {
+    const took_s = job.steps.reduce(
+      (sum, step) =>
+        sum + (secondsBetween(step.started_at, step.ended_at) ?? 0),
+      0
+    );
+    return (
+      <details className="jp-Educloud-details">
+        <summary>
+          {job.kind === 'start'
+            ? trans.__('Started in %1', formatDuration(took_s, trans))
+            : trans.__('Last steps, %1', formatDuration(took_s, trans))}
+        </summary>
+        <Steps job={job} now_ms={now_ms} />
+      </details>
+    );
+  }
+  const share = progressNow(job, now_ms);
+  const percent = Math.round(share * 100);
+  const again_s = secondsUntil(job.next_attempt_at, now_ms);
+  return (
+    <div className="jp-Educloud-job">
+      {job.in_flight ? (
+        <>
+          <div
+            className="jp-Educloud-bar"
+            role="progressbar"
+            aria-label={jobTitle(job.kind, trans)}
+            aria-valuemin={0}
+            aria-valuemax={100}
+            aria-valuenow={percent}
+            aria-valuetext={trans.__('%1 percent', percent)}
+          >
+            <div style={{ width: `${percent}%` }} />
+          </div>
+          <p className="jp-Educloud-barText">
+            <span>{jobTitle(job.kind, trans)}</span>
+            <span>
+              {job.estimate_s
+                ? trans.__(
+                    'about %1 left',
+                    formatDuration(job.estimate_s, trans)
+                  )
+                : trans.__('%1 %', percent)}
+            </span>
+          </p>
+        </>
+      ) : null}
+      <Steps job={job} now_ms={now_ms} />
+      {job.attempts > 1 && again_s !== null && again_s > 0 ? (
+        <p className="jp-Educloud-hint">
+          {trans.__(
+            'Attempt %1; the next one in %2',
+            job.attempts,
+            formatDuration(again_s, trans)
+          )}
+        </p>
+      ) : null}
+    </div>
+  );
+}
