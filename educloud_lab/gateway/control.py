@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -15,6 +17,8 @@ from educloud_lab.gateway.lines import MAX_TEXT_BYTES
 from educloud_lab.gateway.state import GatewayState
 
 _log = logging.getLogger("educloud.gateway")
+
+_INPUT_END_S = 0.3
 
 # Every command, and how many words follow it.
 COMMANDS = {"put-lines": 1, "drop-lines": 1, "list-lines": 0, "ping": 0}
@@ -56,6 +60,7 @@ class ControlSession(asyncssh.SSHServerSession[bytes]):
         self._words: list[str] = []
         self._input = bytearray()
         self._started = False
+        self._input_ended = asyncio.Event()
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         """Take the open channel."""
@@ -64,6 +69,7 @@ class ControlSession(asyncssh.SSHServerSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the closed channel; a command that was begun is still finished."""
         self._channel = None
+        self._input_ended.set()
         self._on_end(self)
 
     def pty_requested(self, term_type: str, term_size: Any, term_modes: Any) -> bool:
@@ -90,6 +96,7 @@ class ControlSession(asyncssh.SSHServerSession[bytes]):
 
     def eof_received(self) -> bool:
         """Begin, now that the lines are complete."""
+        self._input_ended.set()
         self._begin()
         return True
 
@@ -111,6 +118,10 @@ class ControlSession(asyncssh.SSHServerSession[bytes]):
         )
         if self._channel and not self._channel.is_closing():
             self._channel.write(json.dumps(answer).encode() + b"\n")
+            # A client that still means to close its (empty) input must not find the channel closed already.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._input_ended.wait(), _INPUT_END_S)
+        if self._channel and not self._channel.is_closing():
             self._channel.exit(0 if answer["ok"] else 1)
 
     async def _answer(self) -> dict[str, Any]:
