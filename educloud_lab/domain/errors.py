@@ -19,6 +19,7 @@
     |  '- CloudRefusedError           any other refusal; asking again would not help
     |- ShellError                     the machine did not do it
     |  |- MachineUnreachableError     no SSH connection (yet)
+    |  |  '- NeverAnsweredError       nobody answered for as long as we were ready to wait
     |  |- HostKeyError                the machine showed a host key that was not expected (I8)
     |  |- LoginRefusedError           our certificate was refused
     |  |- CommandFailedError          a command ended with another status than 0
@@ -154,6 +155,12 @@ class MachineUnreachableError(ShellError):
     """No SSH connection to the machine (yet)."""
 
     code = "machine-unreachable"
+
+
+class NeverAnsweredError(MachineUnreachableError):
+    """Nobody answered for as long as we were ready to wait; a person should look."""
+
+    code = "never-answered"
 
 
 class HostKeyError(ShellError):

@@ -1,0 +1,220 @@
+"""The store in memory: the same contract without a file, for tests. Nothing survives the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from educloud_lab.domain.errors import ConflictError, StaleClaimError
+from educloud_lab.domain.lease import LeaseKey
+from educloud_lab.ports.clock import Clock
+from educloud_lab.ports.records import Claim, JobRecord, LeaseRecord, PermitRecord, StepRecord, VolumeRecord
+from educloud_lab.ports.shell import KeyPairText
+from educloud_lab.ports.store import HISTORY, Transaction
+
+T = TypeVar("T")
+
+
+class _Tables:
+    """All rows. Records are frozen, so a copy of the dicts is a copy of the state."""
+
+    def __init__(self) -> None:
+        self.meta: dict[str, str] = {}
+        self.leases: dict[str, LeaseRecord] = {}
+        self.volumes: dict[str, VolumeRecord] = {}
+        self.jobs: dict[str, JobRecord] = {}
+        self.steps: dict[tuple[str, int], StepRecord] = {}
+        self.permits: dict[str, PermitRecord] = {}
+        self.secrets: dict[str, KeyPairText] = {}
+        self.durations: dict[tuple[str, str], tuple[float, ...]] = {}
+
+    def copy(self) -> _Tables:
+        """Return a copy that can be changed without changing this one."""
+        other = copy(self)
+        for name, rows in vars(self).items():
+            setattr(other, name, dict(rows))
+        return other
+
+
+class _MemoryTransaction:
+    """One transaction over a private copy."""
+
+    def __init__(self, tables: _Tables, now: datetime, version: int) -> None:
+        self.tables = tables
+        self.changed = False
+        self._now = now
+        self._version = version
+
+    def now(self) -> datetime:
+        return self._now
+
+    def version(self) -> int:
+        return self._version
+
+    def meta(self, name: str) -> str | None:
+        return self.tables.meta.get(name)
+
+    def set_meta(self, name: str, text: str) -> None:
+        self.changed = True
+        self.tables.meta[name] = text
+
+    def lease(self, lease_id: str) -> LeaseRecord | None:
+        return self.tables.leases.get(lease_id)
+
+    def lease_by_key(self, key: LeaseKey) -> LeaseRecord | None:
+        return next((lease for lease in self.tables.leases.values() if lease.key == key), None)
+
+    def leases(self, *, course: str, person: str | None = None) -> Sequence[LeaseRecord]:
+        found = (row for row in self.tables.leases.values() if row.course == course)
+        return sorted((row for row in found if person in (None, row.person)), key=lambda row: (row.created_at, row.id))
+
+    def put_lease(self, lease: LeaseRecord) -> None:
+        other = self.lease_by_key(lease.key)
+        if other is not None and other.id != lease.id:
+            raise ConflictError("This lab already has a machine.")
+        self.changed = True
+        self.tables.leases[lease.id] = replace(lease, updated_at=self._now)
+
+    def volume_of(self, lease_id: str) -> VolumeRecord | None:
+        return next((row for row in self.tables.volumes.values() if row.lease_id == lease_id), None)
+
+    def put_volume(self, volume: VolumeRecord) -> None:
+        self.changed = True
+        self.tables.volumes[volume.id] = volume
+
+    def job(self, job_id: str) -> JobRecord | None:
+        return self.tables.jobs.get(job_id)
+
+    def job_in_flight(self, lease_id: str) -> JobRecord | None:
+        rows = self.tables.jobs.values()
+        return next((row for row in rows if row.lease_id == lease_id and row.ended_at is None), None)
+
+    def last_job(self, lease_id: str) -> JobRecord | None:
+        rows = [row for row in self.tables.jobs.values() if row.lease_id == lease_id]
+        return self.job_in_flight(lease_id) or (max(rows, key=lambda row: row.created_at) if rows else None)
+
+    def add_job(self, job: JobRecord, steps: Sequence[StepRecord]) -> None:
+        for row in self.tables.jobs.values():
+            same_volume = row.volume_id is not None and row.volume_id == job.volume_id
+            if row.ended_at is None and (row.lease_id == job.lease_id or same_volume):
+                raise ConflictError("A job is in flight already.")
+        self.changed = True
+        self.tables.jobs[job.id] = job
+        for step in steps:
+            self.tables.steps[step.job_id, step.position] = step
+
+    def put_job(self, job: JobRecord) -> None:
+        kept = self.tables.jobs[job.id]
+        self.changed = True
+        self.tables.jobs[job.id] = replace(job, holder=kept.holder, epoch=kept.epoch, claimed_until=kept.claimed_until)
+
+    def steps(self, job_id: str) -> Sequence[StepRecord]:
+        return [row for (_, _), row in sorted(self.tables.steps.items()) if row.job_id == job_id]
+
+    def put_step(self, step: StepRecord) -> None:
+        self.changed = True
+        self.tables.steps[step.job_id, step.position] = step
+
+    def _is_due(self, row: JobRecord) -> bool:
+        free = row.claimed_until is None or row.claimed_until <= self._now
+        return row.ended_at is None and row.next_attempt_at <= self._now and free
+
+    def due_jobs(self) -> Sequence[str]:
+        rows = sorted(self.tables.jobs.values(), key=lambda row: row.next_attempt_at)
+        return [row.id for row in rows if self._is_due(row)]
+
+    def jobs_in_flight(self) -> int:
+        return sum(row.ended_at is None for row in self.tables.jobs.values())
+
+    def claim_job(self, job_id: str, holder: str, *, for_s: float) -> JobRecord | None:
+        row = self.tables.jobs.get(job_id)
+        if row is None or not self._is_due(row):
+            return None
+        row = replace(row, holder=holder, epoch=row.epoch + 1, claimed_until=self._now + timedelta(seconds=for_s))
+        self.tables.jobs[job_id] = row  # not a change that anybody sees: the version stays
+        return row
+
+    def renew_claim(self, claim: Claim, *, for_s: float) -> None:
+        self.check_claim(claim)
+        row = self.tables.jobs[claim.job_id]
+        self.tables.jobs[row.id] = replace(row, claimed_until=self._now + timedelta(seconds=for_s))
+
+    def check_claim(self, claim: Claim) -> None:
+        row = self.tables.jobs.get(claim.job_id)
+        if row is None or row.epoch != claim.epoch or row.holder != claim.holder or row.ended_at is not None:
+            raise StaleClaimError("Another broker works on this job now.")
+
+    def permits(self, volume_id: str) -> Sequence[PermitRecord]:
+        return [row for row in self.tables.permits.values() if row.volume_id == volume_id]
+
+    def add_permit(self, permit: PermitRecord) -> None:
+        self.tables.permits[permit.id] = permit
+
+    def spend_permit(self, permit_id: str) -> bool:
+        row = self.tables.permits.get(permit_id)
+        if row is None or row.spent_at is not None:
+            return False
+        self.tables.permits[permit_id] = replace(row, spent_at=self._now)
+        return True
+
+    def secret(self, name: str) -> KeyPairText | None:
+        return self.tables.secrets.get(name)
+
+    def put_secret(self, name: str, pair: KeyPairText) -> None:
+        self.tables.secrets[name] = pair
+
+    def drop_secret(self, name: str) -> None:
+        self.tables.secrets.pop(name, None)
+
+    def add_duration(self, scope: str, step: str, seconds: float) -> None:
+        kept = self.tables.durations.get((scope, step), ())
+        self.tables.durations[scope, step] = (*kept, seconds)[-HISTORY:]
+
+    def durations(self, scope: str) -> Mapping[str, Sequence[float]]:
+        return {step: rows for (owner, step), rows in self.tables.durations.items() if owner == scope}
+
+
+class MemoryStore:
+    """Rows in memory, one transaction at a time. Several brokers may share one object.
+
+    Parameters
+    ----------
+    clock : stands for the database's clock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tables = _Tables()
+        self._version = 0
+        self._offset_s = 0.0
+
+    async def open(self) -> None:
+        """Do nothing: it is always ready."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    async def transact(self, function: Callable[[Transaction], T]) -> T:
+        """Run a function as one transaction; its changes are dropped when it raises."""
+        now = self._clock.now() + timedelta(seconds=self._offset_s)
+        transaction = _MemoryTransaction(self._tables.copy(), now, self._version)
+        result = function(transaction)
+        self._tables = transaction.tables
+        if transaction.changed:
+            self._version += 1
+        return result
+
+    def peek(self) -> _Tables:
+        """Return the present rows, for tests to read."""
+        return self._tables
+
+    async def version(self) -> int:
+        """Return the change counter."""
+        return self._version
+
+    async def set_clock_offset_for_tests(self, offset_s: float) -> None:
+        """Move the store's time."""
+        self._offset_s = offset_s

@@ -1,0 +1,52 @@
+"""How patient the broker is: every period and limit in one place, in seconds unless the name says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerConfig:
+    """Periods and limits of one broker.
+
+    ``claim_s`` must be well above ``heartbeat_s``, or a healthy broker loses its own jobs.
+    """
+
+    cloud_kind: Literal["local", "remote"] = "local"
+    cloud_name: str = "local cloud"
+    tick_s: float = 1.0  # how often due jobs are looked for; claims of a dead broker are found this fast
+    busy_poll_s: float = 0.3  # between looks at the cloud while something is in flight
+    watched_poll_s: float = 15.0  # while somebody watches
+    idle_poll_s: float = 60.0  # otherwise
+    version_poll_s: float = 0.4  # how soon changes by another process are seen
+    claim_s: float = 10.0
+    heartbeat_s: float = 3.0
+    backoff_first_s: float = 1.0
+    backoff_most_s: float = 30.0
+    limited_retries: int = 6  # for errors that may pass but should not be repeated for ever
+    workers: int = 32
+    connect_retry_s: float = 0.25
+    connect_timeout_s: float = 15.0
+    launch_limit_s: float = 600.0  # pending for ever is said after this
+    contact_limit_s: float = 300.0  # from the address to the first SSH connection
+    attach_limit_s: float = 120.0
+    volume_limit_s: float = 300.0
+    stop_limit_s: float = 300.0
+    stop_contact_limit_s: float = 60.0  # an unreachable machine is then stopped by its power button
+    login_refused_limit_s: float = 30.0  # a guest corrects its clock every 10 s
+    silent_attach_looks: int = 3  # looks without the attachment before it is asked for again
+    silent_attach_s: float = 5.0
+    absences: int = 3  # consistent looks before "not seen" is believed (I5)
+    absence_s: float = 90.0  # and over at least so long: a cloud may lag by a minute
+    create_absence_s: float = 6.0  # the same for a volume whose create call had no answer
+    token_lifetime_s: float = 1800.0  # an older ClientToken is looked up, never sent
+    grant_s: float = 600.0
+    grant_skew_s: float = 60.0
+    ssh_port: int = 22
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that cannot work."""
+        if self.claim_s < 2 * self.heartbeat_s:
+            msg = "claim_s must be at least twice heartbeat_s"
+            raise ValueError(msg)

@@ -1,0 +1,80 @@
+"""The sentences that people read about a lease, and why they may or may not press a button."""
+
+from __future__ import annotations
+
+from educloud_lab.domain.job import JobKind
+from educloud_lab.domain.lease import PHASES, Phase, Status, Target
+from educloud_lab.ports.records import JobRecord, LeaseRecord
+from educloud_lab.wire import models as wire
+
+_WORDS = {JobKind.START: "starting", JobKind.STOP: "going to sleep", JobKind.DELETE: "being deleted"}
+_NEXT = {Target.RUNNING: "starts", Target.STOPPED: "is put to sleep", Target.DELETED: "is deleted"}
+
+
+def headline(lease: LeaseRecord, job: JobRecord | None) -> str:
+    """Return one line that says where a lease stands."""
+    phase = PHASES[lease.target, lease.status]
+    waiting = job.waiting_for if job is not None and job.ended_at is None else ""
+    if phase is Phase.TROUBLE:
+        return lease.problem.what if lease.problem is not None else "Something went wrong"
+    if phase is Phase.READY:
+        return "Ready"
+    if phase is Phase.ASLEEP:
+        return _asleep(lease)
+    if phase is Phase.OFF:
+        if lease.reason == "died" and lease.problem is not None:
+            return lease.problem.what
+        return "No machine yet: press Start" if lease.generation == 0 else "No machine; the data volume is kept"
+    if phase is Phase.WAITING:
+        now = _WORDS[job.kind] if job is not None else str(lease.status)
+        return f"The machine is {now}; then it {_NEXT[lease.target]}"
+    if waiting:
+        return waiting
+    if phase is Phase.STARTING:
+        return "Starting the machine"
+    if phase is Phase.DELETING:
+        return "Deleting the machine; the data volume is kept"
+    if lease.reason == "time-limit":
+        return "Its time is over: the machine is being put to sleep"
+    if lease.reason == "died":
+        return "The machine stopped by itself; putting things in order"
+    return "Putting the machine to sleep"
+
+
+def _asleep(lease: LeaseRecord) -> str:
+    if lease.reason == "time-limit":
+        return "Asleep: its time limit was reached"
+    if lease.reason == "died":
+        return "The machine stopped by itself; Start brings it back"
+    return "Asleep"
+
+
+def actions(lease: LeaseRecord) -> list[wire.ActionState]:
+    """Return every action with whether it can be asked for now, and why not."""
+    phase = PHASES[lease.target, lease.status]
+    ready = phase is Phase.READY
+    nothing = lease.status is Status.NEW
+    reasons: dict[wire.Action, str] = dict.fromkeys(wire.Action, "")
+    if ready:
+        reasons[wire.Action.START] = "It is running."
+    elif lease.target is Target.RUNNING and phase is not Phase.TROUBLE:
+        reasons[wire.Action.START] = "It is already on its way."
+    if lease.target is Target.STOPPED and phase is not Phase.TROUBLE:
+        reasons[wire.Action.STOP] = "It is not running." if phase in _RESTING else "It is already on its way."
+    elif lease.target is Target.DELETED and phase is not Phase.TROUBLE:
+        reasons[wire.Action.STOP] = "There is no machine." if nothing else "It is being deleted."
+    if lease.target is Target.DELETED and phase is not Phase.TROUBLE and not nothing:
+        reasons[wire.Action.DELETE] = "It is already on its way."
+    elif nothing and phase in _RESTING:
+        reasons[wire.Action.DELETE] = "There is no machine."
+    if not ready:
+        reasons[wire.Action.EXTEND] = "It is not running."
+        reasons[wire.Action.TERMINAL] = "Possible when the machine is ready."
+    if lease.instance_id is None:
+        reasons[wire.Action.CONSOLE] = "There is no machine."
+    elif lease.instance_state not in ("running", "pending"):
+        reasons[wire.Action.CONSOLE] = "The cloud shows the console of running machines only."
+    return [wire.ActionState(action=action, enabled=not reason, reason=reason) for action, reason in reasons.items()]
+
+
+_RESTING = (Phase.OFF, Phase.ASLEEP)

@@ -1,0 +1,221 @@
+"""Attempts at jobs: claimed, run, and ended by the table of outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+from educloud_lab.broker import contact, data_disk, data_volume, machine, stop
+from educloud_lab.broker.intents import unfinished_to
+from educloud_lab.broker.outcomes import Verdict, verdict_for, waiting_text
+from educloud_lab.broker.parts import Parts
+from educloud_lab.broker.run import Run, StepFunction, Superseded
+from educloud_lab.domain.errors import EducloudError, StaleClaimError, StoreError, VolumeBusyError, VolumeError
+from educloud_lab.domain.job import BUSY_STATUS, START_NEEDS, JobKind, Outcome, StepState, VolumeStage, step_names
+from educloud_lab.domain.lease import Problem, Status
+from educloud_lab.ports.records import JobRecord, LeaseRecord, VolumeRecord
+from educloud_lab.ports.store import Transaction
+
+_log = logging.getLogger(__name__)
+
+_START: Final[dict[str, StepFunction]] = {
+    "volume": data_volume.provide,
+    "instance": machine.boot,
+    "address": machine.find_address,
+    "connect": contact.connect,
+    "attach": data_volume.attach,
+    "disk": data_disk.find,
+    "format": data_disk.make_file_system,
+    "mount": data_disk.mount,
+    "ready": data_disk.finish,
+}
+_STOP: Final[dict[str, StepFunction]] = {
+    "sessions": stop.close_sessions,
+    "unmount": stop.unmount,
+    "detach": stop.detach,
+    "instance": stop.go_down,
+}
+
+
+def plan(kind: JobKind, *, has_volume: bool) -> tuple[Mapping[str, StepFunction], Mapping[str, tuple[str, ...]]]:
+    """Return a job's steps and what each of them waits for."""
+    names = step_names(kind, has_volume=has_volume)
+    if kind is JobKind.START:
+        return {name: _START[name] for name in names}, START_NEEDS
+    chain = {name: (before,) for before, name in pairwise(names)}
+    return {name: _STOP[name] for name in names}, chain
+
+
+class Jobs:
+    """Runs attempts.
+
+    Parameters
+    ----------
+    parts : the broker's ports.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def attempt(self, job_id: str) -> None:
+        """Make one attempt at a job, if it is due and free; record how it ended."""
+        parts = self._parts
+        claimed = await parts.transact(lambda tx: self._claim(tx, job_id))
+        if claimed is None:
+            return
+        job, lease, volume = claimed
+        run = Run(parts, job, lease, volume)
+        try:
+            await self._work(run)
+        except StaleClaimError:
+            _log.info("job %s is another broker's now", job_id)
+        except asyncio.CancelledError:
+            await self._let_go(run)
+            raise
+        finally:
+            await run.end()
+        parts.kick.ring()
+
+    def _claim(self, tx: Transaction, job_id: str) -> tuple[JobRecord, LeaseRecord, VolumeRecord | None] | None:
+        job = tx.claim_job(job_id, self._parts.holder, for_s=self._parts.config.claim_s)
+        if job is None:
+            return None
+        lease = tx.lease(job.lease_id)
+        if lease is None:
+            return None
+        job = replace(job, attempts=job.attempts + 1, waiting_for="")
+        tx.put_job(job)
+        if lease.status is not BUSY_STATUS[job.kind]:
+            lease = replace(lease, status=BUSY_STATUS[job.kind])
+            tx.put_lease(lease)
+        return job, lease, tx.volume_of(lease.id)
+
+    async def _work(self, run: Run) -> None:
+        work = asyncio.create_task(self._steps(run), name=f"job {run.job.id}")
+        beat = asyncio.create_task(run.heartbeat(), name=f"heartbeat {run.job.id}")
+        try:
+            await asyncio.wait({work, beat}, return_when=asyncio.FIRST_COMPLETED)
+            if beat.done():
+                beat.result()
+            await work
+        except StaleClaimError:
+            raise
+        except Superseded:
+            await self._supersede(run)
+        except EducloudError as error:
+            await self._failed(run, error)
+        except Exception:  # noqa: BLE001 - any bug ends the job visibly; a job that hangs would lock the lease for ever
+            _log.exception("job %s met an error that nobody expected", run.job.id)
+            await self._failed(
+                run,
+                EducloudError(
+                    "Something went wrong inside the broker.",
+                    kept="Your data volume was left as it was.",
+                    next_step="Press Start to try again; the server's log says more.",
+                ),
+            )
+        else:
+            await self._done(run)
+        finally:
+            for task in (work, beat):
+                task.cancel()
+            await asyncio.gather(work, beat, return_exceptions=True)
+
+    async def _steps(self, run: Run) -> None:
+        run.check()
+        if run.job.kind is JobKind.START:
+            await machine.choose_place(run)
+        functions, needs = plan(run.job.kind, has_volume=run.has_volume)
+        await run.steps(functions, needs)
+
+    async def _let_go(self, run: Run) -> None:
+        """Closing: let another broker take the job at once."""
+        try:
+            await run.release()
+        except StoreError:
+            _log.info("job %s keeps its claim until it expires", run.job.id)
+
+    async def _done(self, run: Run) -> None:
+        def record(tx: Transaction) -> None:
+            now = tx.now()
+            job, lease = self._rows(tx, run)
+            tx.put_job(replace(job, ended_at=now, outcome=Outcome.DONE, waiting_for=""))
+            if job.attempts <= 1:
+                tx.add_duration(job.scope, "", (now - job.created_at).total_seconds())
+            tx.put_lease(self._reached(run, lease, now))
+
+        await run.commit("job done", record)
+
+    def _reached(self, run: Run, lease: LeaseRecord, now: datetime) -> LeaseRecord:
+        if run.job.kind is JobKind.START:
+            until = now + timedelta(seconds=lease.profile.time_limit_s)
+            return replace(lease, status=Status.RUNNING, problem=None, reason="", started_at=now, expires_at=until)
+        gone = bool(run.notes.get("gone"))
+        stays_off = run.job.kind is JobKind.DELETE or (gone and lease.root_device_type != "instance-store")
+        problem = lease.problem if lease.reason == "died" else None
+        lease = replace(
+            machine.without_instance(lease) if gone else replace(lease, instance_state="stopped", address=None),
+            status=Status.NEW if stays_off else Status.STOPPED,
+            problem=problem,
+            started_at=None,
+            expires_at=None,
+        )
+        return lease if run.job.kind is JobKind.STOP else replace(lease, root_device_type="", image_id="")
+
+    def _rows(self, tx: Transaction, run: Run) -> tuple[JobRecord, LeaseRecord]:
+        job, lease = tx.job(run.job.id), tx.lease(run.lease.id)
+        assert job is not None
+        assert lease is not None
+        return job, lease
+
+    async def _supersede(self, run: Run) -> None:
+        def record(tx: Transaction) -> None:
+            job, _ = self._rows(tx, run)
+            unfinished_to(tx, job.id, StepState.TODO)
+            tx.put_job(replace(job, ended_at=tx.now(), outcome=Outcome.SUPERSEDED, waiting_for=""))
+
+        await run.commit("job superseded", record)
+
+    async def _failed(self, run: Run, error: EducloudError) -> None:
+        verdict = verdict_for(error, run.job.kind)
+        strikes = run.job.strikes + (verdict is Verdict.RETRY_LIMITED)
+        if verdict is Verdict.FAIL or strikes > self._parts.config.limited_retries:
+            await run.commit("job failed", lambda tx: self._give_up(tx, run, error))
+            return
+        delay_s = self._backoff_s(run.job.attempts)
+        text = waiting_text(error)
+
+        def later(tx: Transaction) -> None:
+            job, lease = self._rows(tx, run)
+            at = tx.now() + timedelta(seconds=delay_s)
+            tx.put_job(replace(job, next_attempt_at=at, strikes=strikes, waiting_for=text))
+            for step in tx.steps(job.id):
+                if step.state is StepState.DOING:
+                    tx.put_step(replace(step, waiting_for=text))
+            tx.put_lease(replace(lease, problem=_problem(tx, error)))
+            tx.renew_claim(run.claim, for_s=0)
+
+        await run.commit("retry later", later)
+
+    def _backoff_s(self, attempts: int) -> float:
+        config = self._parts.config
+        most = min(config.backoff_most_s, config.backoff_first_s * 2 ** min(attempts, 16))
+        return max(0.2, self._parts.random.uniform(0, most))
+
+    def _give_up(self, tx: Transaction, run: Run, error: EducloudError) -> None:
+        job, lease = self._rows(tx, run)
+        unfinished_to(tx, job.id, StepState.FAILED)
+        tx.put_job(replace(job, ended_at=tx.now(), outcome=Outcome.FAILED, waiting_for=""))
+        tx.put_lease(replace(lease, status=Status.FAILED, problem=_problem(tx, error)))
+        volume = tx.volume_of(lease.id)
+        if volume is not None and isinstance(error, VolumeError) and not isinstance(error, VolumeBusyError):
+            tx.put_volume(replace(volume, stage=VolumeStage.TROUBLE))
+
+
+def _problem(tx: Transaction, error: EducloudError) -> Problem:
+    return Problem(code=error.code, what=error.what, kept=error.kept, next_step=error.next_step, at=tx.now())

@@ -1,0 +1,160 @@
+"""The loop that compares what is wanted with what is there: the cloud first, the store second.
+
+It is level-triggered: a pass looks at the present state and never at what happened, so a missed event costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+
+from educloud_lab.broker.clock import wait_event
+from educloud_lab.broker.intents import ensure_job, want
+from educloud_lab.broker.parts import Parts
+from educloud_lab.broker.tags import find_instance
+from educloud_lab.broker.workqueue import WorkQueue
+from educloud_lab.domain.errors import CloudError, EducloudError, StoreError
+from educloud_lab.domain.lease import Problem, Status, Target
+from educloud_lab.ports.cloud import CloudView, InstanceState
+from educloud_lab.ports.records import LeaseRecord
+from educloud_lab.ports.store import Transaction
+
+_log = logging.getLogger(__name__)
+_DOWN = (InstanceState.STOPPED, InstanceState.TERMINATED, InstanceState.STOPPING, InstanceState.SHUTTING_DOWN)
+
+
+class Reconciler:
+    """Makes jobs, hands them to workers, and watches for machines that died.
+
+    Parameters
+    ----------
+    parts : the broker's ports.
+    attempt : makes one attempt at a job.
+    watchers : says how many people watch.
+    """
+
+    def __init__(self, parts: Parts, attempt: Callable[[str], Awaitable[None]], watchers: Callable[[], int]) -> None:
+        self._parts = parts
+        self._attempt = attempt
+        self._watchers = watchers
+        self._queue = WorkQueue(parts.clock)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._spawn(self._loop())
+        for _ in range(self._parts.config.workers):
+            self._spawn(self._worker())
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop; attempts under way are cut off and their jobs let go."""
+        self._queue.close()
+        tasks = [*self._tasks, *([self._watching] if self._watching is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _worker(self) -> None:
+        while True:
+            job_id = await self._queue.get()
+            try:
+                await self._attempt(job_id)
+            except StoreError:
+                _log.exception("job %s could not be recorded; its claim will expire", job_id)
+            except Exception:  # noqa: BLE001 - a worker outlives one job's bug; the claim expires
+                _log.exception("the attempt at job %s broke", job_id)
+            finally:
+                self._queue.done(job_id)
+
+    async def _loop(self) -> None:
+        while True:
+            event = self._parts.kick.event
+            try:
+                await self._pass()
+            except EducloudError:
+                _log.exception("a pass of the reconciler failed; the next one follows")
+            await wait_event(self._parts.clock, event, self._parts.config.tick_s)
+
+    async def _pass(self) -> None:
+        config, sight = self._parts.config, self._parts.sight
+        period_s = config.watched_poll_s if self._watchers() else config.idle_poll_s
+        if sight.age_s() >= period_s and (self._watching is None or self._watching.done()):
+            self._watching = asyncio.ensure_future(self._watch_machines())
+        # Most passes find nothing to do; a transaction that changes nothing does not move the version.
+        if await self._parts.store.transact(self._sweep):
+            self._parts.changed.ring()
+        for job_id in await self._parts.store.transact(lambda tx: tx.due_jobs()):
+            if not self._queue.is_busy(job_id):
+                self._queue.add(job_id)
+
+    def _sweep(self, tx: Transaction) -> bool:
+        """End sessions whose time is over; make the jobs that targets need."""
+        changed = False
+        now = tx.now()
+        for lease in tx.leases(course=self._parts.course):
+            over = lease.expires_at is not None and lease.expires_at <= now
+            if over and lease.status is Status.RUNNING and lease.target is Target.RUNNING:
+                want(tx, lease, Target.STOPPED, reason="time-limit")
+                changed = True
+            elif lease.status is not Status.FAILED and tx.job_in_flight(lease.id) is None:
+                changed = ensure_job(tx, lease) is not None or changed
+        return changed
+
+    async def _watch_machines(self) -> None:
+        """Look at the cloud, and at machines that seem dead once more before anything is concluded."""
+        try:
+            suspects = await self._suspects(await self._parts.sight.look())
+            if not suspects:
+                return
+            # The first view may be older than the lease's present state; this one is not.
+            view = await self._parts.sight.look()
+        except CloudError:
+            return  # out of sight is not dead (I5); the snapshot says that the cloud does not answer
+        except StoreError:
+            _log.exception("the machines could not be compared with the records")
+            return
+        for lease in suspects:
+            reason = self._is_dead(view, lease)
+            if reason is not None:
+                await self._parts.transact(partial(self._bury, before=lease, why=reason))
+                self._parts.kick.ring()
+
+    async def _suspects(self, view: CloudView) -> list[LeaseRecord]:
+        leases = await self._parts.store.transact(lambda tx: tx.leases(course=self._parts.course))
+        running = [lease for lease in leases if lease.status is Status.RUNNING and lease.target is Target.RUNNING]
+        return [lease for lease in running if self._is_dead(view, lease) is not None]
+
+    def _is_dead(self, view: CloudView, lease: LeaseRecord) -> str | None:
+        """Return why a machine is certainly not running, None while it may be."""
+        config, sight = self._parts.config, self._parts.sight
+        if lease.instance_id is None:
+            return None
+        seen = find_instance(view, self._parts.deployment, lease)
+        if seen is None:
+            sure = sight.confirmed_absent(lease.instance_id, looks=config.absences, over_s=config.absence_s)
+            return "the cloud no longer lists it" if sure else None
+        sight.seen(lease.instance_id)
+        return f"the cloud says '{seen.state}'" if seen.state in _DOWN else None
+
+    def _bury(self, tx: Transaction, before: LeaseRecord, why: str) -> None:
+        lease = tx.lease(before.id)
+        if lease is None or lease != before:
+            return  # somebody acted meanwhile: the next pass looks again
+        kept = "Your data volume is kept."
+        problem = Problem(
+            code="machine-died",
+            what=f"The machine stopped by itself ({why}).",
+            kept=kept,
+            next_step="Start brings it back; the console log may say why it stopped.",
+            at=tx.now(),
+        )
+        want(tx, replace(lease, problem=problem), Target.STOPPED, reason="died")

@@ -1,0 +1,115 @@
+"""What the broker sees of the cloud: one look for everybody who waits, and "not seen" only after several looks (I5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from educloud_lab.domain.errors import CloudError, EducloudError
+from educloud_lab.ports.clock import Clock
+from educloud_lab.ports.cloud import Cloud, CloudView
+
+HealthListener = Callable[[EducloudError | None], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Absence:
+    """A thing that was not in the last looks."""
+
+    looks: int
+    since_s: float
+    look_number: int
+
+
+class Sight:
+    """Shares looks at the cloud.
+
+    Parameters
+    ----------
+    cloud, clock : the ports.
+    period_s : least time between the beginnings of two looks.
+    on_health : called when the cloud goes out of sight or comes back.
+    """
+
+    def __init__(self, cloud: Cloud, clock: Clock, *, period_s: float, on_health: HealthListener) -> None:
+        self._cloud = cloud
+        self._clock = clock
+        self._period_s = period_s
+        self._on_health = on_health
+        self._began_s = float("-inf")
+        self._next: asyncio.Task[CloudView] | None = None
+        self._started = False
+        self._number = 0
+        self._absent: dict[str, _Absence] = {}
+        self.view: CloudView | None = None
+        self.problem: EducloudError | None = None
+        self.checked_at: datetime | None = None
+
+    def age_s(self) -> float:
+        """Return how long ago the last look began."""
+        return self._clock.monotonic_s() - self._began_s
+
+    async def look(self) -> CloudView:
+        """Return a view that was asked for after this call, sharing the request with all who wait for one.
+
+        Raises
+        ------
+        CloudError
+            The look failed: nothing is known, nothing is absent.
+        """
+        while True:
+            task = self._next
+            if task is None or task.done():
+                task = self._next = asyncio.ensure_future(self._observe())
+                self._started = False
+                fresh = True
+            else:
+                fresh = not self._started
+            view = await asyncio.shield(task)
+            if fresh:
+                return view
+
+    async def _observe(self) -> CloudView:
+        pause_s = self._began_s + self._period_s - self._clock.monotonic_s()
+        if pause_s > 0:
+            await self._clock.sleep(pause_s)
+        self._started = True
+        self._began_s = self._clock.monotonic_s()
+        try:
+            view = await self._cloud.observe()
+        except CloudError as error:
+            first = self.problem is None
+            self.problem = error
+            if first:
+                await self._on_health(error)
+            raise
+        self._number += 1
+        self.view = view
+        self.checked_at = self._clock.now()
+        if self.problem is not None:
+            self.problem = None
+            await self._on_health(None)
+        return view
+
+    def confirmed_absent(self, thing: str, *, looks: int, over_s: float) -> bool:
+        """Count that a thing is not in the last view; True after so many different looks over so long."""
+        now_s = self._clock.monotonic_s()
+        absence = self._absent.get(thing)
+        if absence is None:
+            self._absent[thing] = _Absence(looks=1, since_s=now_s, look_number=self._number)
+            return looks <= 1 and over_s <= 0
+        if absence.look_number != self._number:
+            absence.looks += 1
+            absence.look_number = self._number
+        return absence.looks >= looks and now_s - absence.since_s >= over_s
+
+    def seen(self, thing: str) -> None:
+        """Forget absences of a thing, because it was seen."""
+        self._absent.pop(thing, None)
+
+    def close(self) -> None:
+        """Give up a look that is under way."""
+        if self._next is not None:
+            self._next.cancel()

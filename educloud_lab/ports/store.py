@@ -1,0 +1,159 @@
+"""The store: what the broker remembers, in transactions that are plain functions.
+
+``await store.transact(fn)`` runs ``fn(tx)`` as one transaction in a worker thread; it commits when ``fn`` returns
+and rolls back when it raises. ``fn`` may be run again after a deadlock, so it has no effect but through ``tx``.
+Everything raises only :class:`~educloud_lab.domain.errors.StoreError` and its children (besides what ``fn`` itself
+raises).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from educloud_lab.domain.lease import LeaseKey
+from educloud_lab.ports.records import Claim, JobRecord, LeaseRecord, PermitRecord, StepRecord, VolumeRecord
+from educloud_lab.ports.shell import KeyPairText
+
+T = TypeVar("T")
+
+HISTORY = 7
+"""How many durations of a step are remembered."""
+
+
+class Transaction(Protocol):
+    """What a transaction can read and write. Not to be kept after the function returned."""
+
+    def now(self) -> datetime:
+        """Return the database's time plus the store's offset, aware UTC."""
+
+    def version(self) -> int:
+        """Return the change counter: grows with each transaction that changed something, never shrinks."""
+
+    def meta(self, name: str) -> str | None:
+        """Return a named text, None when never set."""
+
+    def set_meta(self, name: str, text: str) -> None:
+        """Set a named text."""
+
+    def lease(self, lease_id: str) -> LeaseRecord | None:
+        """Return a lease, locked until the end of the transaction where the database can."""
+
+    def lease_by_key(self, key: LeaseKey) -> LeaseRecord | None:
+        """Return the lease of (course, lab, person, slot)."""
+
+    def leases(self, *, course: str, person: str | None = None) -> Sequence[LeaseRecord]:
+        """List leases, oldest first; of one person, or of everybody when None."""
+
+    def put_lease(self, lease: LeaseRecord) -> None:
+        """Insert or replace; sets ``updated_at``.
+
+        Raises
+        ------
+        ConflictError
+            Another lease has this (course, lab, person, slot).
+        """
+
+    def volume_of(self, lease_id: str) -> VolumeRecord | None:
+        """Return the lease's data volume."""
+
+    def put_volume(self, volume: VolumeRecord) -> None:
+        """Insert or replace."""
+
+    def job(self, job_id: str) -> JobRecord | None:
+        """Return a job."""
+
+    def job_in_flight(self, lease_id: str) -> JobRecord | None:
+        """Return the lease's job that has not ended."""
+
+    def last_job(self, lease_id: str) -> JobRecord | None:
+        """Return the job in flight, else the one that was made last."""
+
+    def add_job(self, job: JobRecord, steps: Sequence[StepRecord]) -> None:
+        """Record an intent.
+
+        Raises
+        ------
+        ConflictError
+            One is in flight already for this lease or this volume.
+        """
+
+    def put_job(self, job: JobRecord) -> None:
+        """Replace; holder, epoch and claim are left as they are in the store."""
+
+    def steps(self, job_id: str) -> Sequence[StepRecord]:
+        """List a job's steps in order."""
+
+    def put_step(self, step: StepRecord) -> None:
+        """Replace one step."""
+
+    def due_jobs(self) -> Sequence[str]:
+        """List ids of jobs in flight whose next attempt is due and that nobody holds (any more)."""
+
+    def jobs_in_flight(self) -> int:
+        """Count jobs in flight."""
+
+    def claim_job(self, job_id: str, holder: str, *, for_s: float) -> JobRecord | None:
+        """Take a due job for a time; None when it is not due, ended, or held by another. Raises the epoch."""
+
+    def renew_claim(self, claim: Claim, *, for_s: float) -> None:
+        """Hold it for longer, or end the hold with 0.
+
+        Raises
+        ------
+        StaleClaimError
+            Another broker holds it now.
+        """
+
+    def check_claim(self, claim: Claim) -> None:
+        """Fence: raise :class:`StaleClaimError` unless the claim is still the last one made."""
+
+    def permits(self, volume_id: str) -> Sequence[PermitRecord]:
+        """List all permits ever granted for a volume of the cloud, oldest first."""
+
+    def add_permit(self, permit: PermitRecord) -> None:
+        """Record a permit."""
+
+    def spend_permit(self, permit_id: str) -> bool:
+        """Mark a permit as spent; False when it was spent already."""
+
+    def secret(self, name: str) -> KeyPairText | None:
+        """Return a key pair; its private half is encrypted where it is kept."""
+
+    def put_secret(self, name: str, pair: KeyPairText) -> None:
+        """Keep a key pair."""
+
+    def drop_secret(self, name: str) -> None:
+        """Forget a key pair; absent is success."""
+
+    def add_duration(self, scope: str, step: str, seconds: float) -> None:
+        """Remember how long a step took ('' is the whole job); the last :data:`HISTORY` are kept."""
+
+    def durations(self, scope: str) -> Mapping[str, Sequence[float]]:
+        """Return remembered durations in seconds by step, newest last."""
+
+
+class Store(Protocol):
+    """Where the records are."""
+
+    async def open(self) -> None:
+        """Make it ready.
+
+        Raises
+        ------
+        SchemaError
+            The database has a revision that this program cannot use; says the cure.
+        """
+
+    async def close(self) -> None:
+        """Let go of it. Repeatable."""
+
+    async def transact(self, function: Callable[[Transaction], T]) -> T:
+        """Run a function as one transaction."""
+
+    async def version(self) -> int:
+        """Return the change counter, cheaply."""
+
+    async def set_clock_offset_for_tests(self, offset_s: float) -> None:
+        """Move :meth:`Transaction.now` of every process on this store."""
