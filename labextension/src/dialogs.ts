@@ -25,7 +25,7 @@ function paragraph(text: string, className = ''): HTMLElement {
 class DeleteBody extends Widget implements Dialog.IBodyWidget<string> {
   constructor(lease: Lease, trans: TranslationBundle) {
     super();
-    this.addClass('jp-Educloud-dialog');
+    this.addClass('educloud-dialog');
     const places = (lease.volumes ?? []).map(volume => volume.mount_point);
     this.node.append(
       paragraph(
@@ -115,7 +115,7 @@ export async function askStop(
   }
   const places = (lease.volumes ?? []).map(volume => volume.mount_point);
   const body = new Widget();
-  body.addClass('jp-Educloud-dialog');
+  body.addClass('educloud-dialog');
   body.node.append(
     paragraph(
       places.length > 0

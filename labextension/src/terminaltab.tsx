@@ -33,14 +33,14 @@ export class TerminalTab extends BoxPanel {
     this._options = options;
     this.name = options.name;
     this.leaseId = parseName(options.name)?.leaseId ?? '';
-    this.addClass('jp-Educloud-terminal');
+    this.addClass('educloud-terminal');
     this.node.tabIndex = -1;
     this._notice = ReactWidget.create(
       <ViewProvider value={options.context}>
         <Notice tab={this} />
       </ViewProvider>
     );
-    this._notice.addClass('jp-Educloud-terminalNotice');
+    this._notice.addClass('educloud-terminalNotice');
     this.addWidget(this._notice);
     BoxLayout.setStretch(this._notice, 0);
     options.context.model.changed.connect(this._sync, this);
@@ -215,7 +215,7 @@ function Notice(props: { tab: TerminalTab }): React.JSX.Element | null {
   if (tab.gap === 'failed' && tab.problem) {
     return (
       <ProblemBox problem={tab.problem}>
-        <div className="jp-Educloud-buttons">
+        <div className="educloud-buttons">
           <ActionButton
             name="reopen"
             label={trans.__('Try again')}
@@ -269,7 +269,7 @@ function Notice(props: { tab: TerminalTab }): React.JSX.Element | null {
     }
   }
   return (
-    <div className="jp-Educloud-terminalBar" role="status">
+    <div className="educloud-terminalBar" role="status">
       <span>{words}</span>
       {button}
     </div>

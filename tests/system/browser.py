@@ -27,7 +27,7 @@ TERMINAL_TEXT = """
   for (const area of ['main', 'down', 'right']) {
     for (const widget of window.jupyterapp.shell.widgets(area)) {
       const content = widget.content;
-      const term = content && content._term;
+      const term = content && (content._term || (content.terminal && content.terminal._term));
       if (!term) { continue; }
       const buffer = term.buffer.active;
       const lines = [];

@@ -38,8 +38,8 @@ class PanelHost extends Widget implements IRenderMime.IRenderer {
     private _payload: unknown = null
   ) {
     super();
-    this.addClass('jp-Educloud');
-    this.addClass('jp-Educloud-host');
+    this.addClass('educloud');
+    this.addClass('educloud-host');
     this.layout = new PanelLayout();
   }
 

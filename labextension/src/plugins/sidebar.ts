@@ -20,7 +20,7 @@ import {
 import { machineIcon } from '../views/icons';
 import { viewContext } from './viewcontext';
 
-const SIDEBAR_ID = 'educloud-lab-sidebar';
+const SIDEBAR_ID = 'educloud-sidebar';
 
 export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
   id: 'educloud-lab:sidebar',
@@ -42,7 +42,7 @@ export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
     sidebar.title.icon = machineIcon;
     sidebar.title.caption = trans.__('Lab machine');
     sidebar.node.setAttribute('aria-label', trans.__('Lab machine'));
-    sidebar.addClass('jp-Educloud');
+    sidebar.addClass('educloud');
     const layout = (sidebar.layout = new PanelLayout());
     app.shell.add(sidebar, 'left', {
       rank: 450,

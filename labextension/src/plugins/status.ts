@@ -32,7 +32,7 @@ export const statusPlugin: JupyterFrontEndPlugin<void> = {
     }
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const item = new Widget();
-    item.addClass('jp-Educloud-status');
+    item.addClass('educloud-status');
     const layout = (item.layout = new PanelLayout());
     void import('../views/status').then(({ statusView }) => {
       layout.addWidget(

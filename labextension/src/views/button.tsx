@@ -23,12 +23,12 @@ export function ActionButton(props: IActionButtonProps): React.JSX.Element {
   const kind = props.kind ?? 'plain';
   const styled =
     kind === 'link' || kind === 'danger'
-      ? `jp-Educloud-link jp-mod-${kind}`
+      ? `educloud-link jp-mod-${kind}`
       : `jp-mod-styled jp-mod-${kind === 'accept' ? 'accept' : 'reject'}`;
   return (
     <button
       type="button"
-      className={`jp-Educloud-button ${styled}`}
+      className={`educloud-button ${styled}`}
       data-action={props.name}
       aria-label={title}
       aria-disabled={disabled || undefined}
@@ -42,7 +42,7 @@ export function ActionButton(props: IActionButtonProps): React.JSX.Element {
         }
       }}
     >
-      {busy ? <span className="jp-Educloud-spinner" aria-hidden="true" /> : null}
+      {busy ? <span className="educloud-spinner" aria-hidden="true" /> : null}
       {label}
     </button>
   );

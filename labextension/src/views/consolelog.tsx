@@ -34,7 +34,7 @@ export class ConsoleLog extends ReactWidget {
     this.leaseId = options.leaseId;
     this._model = options.model;
     this._trans = options.trans;
-    this.addClass('jp-Educloud-console');
+    this.addClass('educloud-console');
     const lab = this._model.lease(this.leaseId)?.lab ?? this.leaseId;
     this.title.label = this._trans.__('Console: %1', lab);
     this.title.icon = textEditorIcon;
@@ -95,7 +95,7 @@ export class ConsoleLog extends ReactWidget {
           }
         }}
       >
-        <p className="jp-Educloud-consoleHead jp-Educloud-dim" role="status">
+        <p className="educloud-consoleHead educloud-dim" role="status">
           {this._reading
             ? trans.__('Reading…')
             : this._console
@@ -111,7 +111,7 @@ export class ConsoleLog extends ReactWidget {
           role="log"
           aria-live="off"
           aria-label={this.title.label}
-          className="jp-Educloud-consoleText"
+          className="educloud-consoleText"
         >
           {text || (this._reading ? '' : trans.__('The console is empty so far.'))}
         </pre>

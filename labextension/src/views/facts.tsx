@@ -29,12 +29,12 @@ export function TimeLeft(props: { lease: Lease }): React.JSX.Element | null {
   const extend = lease.actions?.find(state => state.action === 'extend');
   const soon = left_s < SOON_S;
   return (
-    <div className={`jp-Educloud-time${soon ? ' jp-mod-soon' : ''}`}>
+    <div className={`educloud-time${soon ? ' jp-mod-soon' : ''}`}>
       <span>
         {left_s > 0
           ? trans.__('%1 left', formatDuration(left_s, trans))
           : trans.__('Time is over')}
-        <span className="jp-Educloud-dim">
+        <span className="educloud-dim">
           {` · ${trans.__('sleeps at %1', formatClock(lease.expires_at, now_ms))}`}
         </span>
       </span>
@@ -79,12 +79,12 @@ function VolumeRow(props: { volume: Volume }): React.JSX.Element {
   const { trans } = useView();
   const { volume } = props;
   return (
-    <li className={`jp-Educloud-volume jp-mod-${volume.stage}`}>
-      <span className="jp-Educloud-volumeName">
+    <li className={`educloud-volume jp-mod-${volume.stage}`}>
+      <span className="educloud-volumeName">
         <code>{volume.mount_point}</code>
         <span>{formatBytes(volume.size_bytes, trans)}</span>
       </span>
-      <span className="jp-Educloud-dim">
+      <span className="educloud-dim">
         {stageWord(volume.stage, trans)}
         {volume.id ? (
           <>
@@ -103,16 +103,16 @@ export function Volumes(props: { lease: Lease }): React.JSX.Element | null {
   const volumes = lease.volumes ?? [];
   const places = volumes.map(volume => volume.mount_point).join(', ');
   return (
-    <section className="jp-Educloud-section">
+    <section className="educloud-section">
       <h4>{trans.__('Your files')}</h4>
       {volumes.length > 0 ? (
-        <ul className="jp-Educloud-volumes">
+        <ul className="educloud-volumes">
           {volumes.map(volume => (
             <VolumeRow key={volume.mount_point} volume={volume} />
           ))}
         </ul>
       ) : null}
-      <p className="jp-Educloud-hint">
+      <p className="educloud-hint">
         {volumes.length === 0
           ? lease.system_disk === 'kept'
             ? trans.__('Files stay when the machine sleeps.')
@@ -163,7 +163,7 @@ function Fact(props: {
       <dd>
         <code>{props.value}</code>
         {props.note ? (
-          <span className="jp-Educloud-dim">{` ${props.note}`}</span>
+          <span className="educloud-dim">{` ${props.note}`}</span>
         ) : null}
       </dd>
     </>
@@ -180,9 +180,9 @@ export function MachineFacts(props: {
     return null;
   }
   return (
-    <details className="jp-Educloud-details">
+    <details className="educloud-details">
       <summary>{trans.__('Machine details')}</summary>
-      <dl className="jp-Educloud-facts">
+      <dl className="educloud-facts">
         <Fact
           label={trans.__('Instance')}
           value={instance.id}

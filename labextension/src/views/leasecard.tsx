@@ -36,8 +36,8 @@ export function phaseWord(phase: Phase, trans: TranslationBundle): string {
 export function PhaseChip(props: { phase: Phase }): React.JSX.Element {
   const { trans } = useView();
   return (
-    <span className={`jp-Educloud-chip jp-mod-${props.phase}`}>
-      <span className="jp-Educloud-dot" aria-hidden="true" />
+    <span className={`educloud-chip jp-mod-${props.phase}`}>
+      <span className="educloud-dot" aria-hidden="true" />
       {phaseWord(props.phase, trans)}
     </span>
   );
@@ -65,7 +65,7 @@ function Buttons(props: { lease: Lease }): React.JSX.Element {
   const showStart = start.enabled || !showStop;
   return (
     <div
-      className="jp-Educloud-buttons"
+      className="educloud-buttons"
       role="group"
       aria-label={trans.__('Machine of %1', lease.lab)}
     >
@@ -110,7 +110,7 @@ function Footer(props: { lease: Lease }): React.JSX.Element {
   const console_ = stateOf(lease, 'console');
   const remove = stateOf(lease, 'delete');
   return (
-    <div className="jp-Educloud-footer">
+    <div className="educloud-footer">
       <ActionButton
         name="console"
         kind="link"
@@ -144,19 +144,19 @@ export function CardFrame(props: {
   const headingId = React.useId();
   return (
     <article
-      className={`jp-Educloud-card jp-mod-${props.phase}`}
+      className={`educloud-LeaseCard jp-mod-${props.phase}`}
       aria-labelledby={headingId}
       data-phase={props.phase}
       data-lease={props.leaseId}
     >
-      <header className="jp-Educloud-cardHeader">
-        <div className="jp-Educloud-cardTitles">
+      <header className="educloud-cardHeader">
+        <div className="educloud-cardTitles">
           <h3 id={headingId}>{props.title}</h3>
-          <p className="jp-Educloud-dim">{props.subtitle}</p>
+          <p className="educloud-dim">{props.subtitle}</p>
         </div>
         <PhaseChip phase={props.phase} />
       </header>
-      <p className="jp-Educloud-headline" role="status" aria-live="polite">
+      <p className="educloud-headline" role="status" aria-live="polite">
         {props.headline}
       </p>
       {props.children}

@@ -53,10 +53,10 @@ export function OffCard(props: { choice: ILabChoice }): React.JSX.Element {
       headline={trans.__('No machine yet. Start makes one for you.')}
     >
       {profile?.description ? (
-        <p className="jp-Educloud-text">{profile.description}</p>
+        <p className="educloud-text">{profile.description}</p>
       ) : null}
       {profile ? (
-        <ul className="jp-Educloud-promises">
+        <ul className="educloud-promises">
           {promises(profile, trans).map(words => (
             <li key={words}>{words}</li>
           ))}
@@ -77,7 +77,7 @@ export function OffCard(props: { choice: ILabChoice }): React.JSX.Element {
         />
       )}
       {refusal ? <ProblemBox problem={refusal} /> : null}
-      <div className="jp-Educloud-buttons">
+      <div className="educloud-buttons">
         <ActionButton
           name="start"
           kind="accept"

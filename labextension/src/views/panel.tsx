@@ -23,7 +23,7 @@ export function Panel(props: {
   } else if (!model.snapshot) {
     body =
       model.serverState === 'connecting' ? (
-        <p className="jp-Educloud-hint" role="status">
+        <p className="educloud-hint" role="status">
           {trans.__('Looking for your machine…')}
         </p>
       ) : null;
@@ -31,7 +31,7 @@ export function Panel(props: {
     body = <OffCard choice={choice} />;
   } else {
     body = (
-      <p className="jp-Educloud-hint">
+      <p className="educloud-hint">
         {trans.__(
           'This notebook does not name a lab. Use CloudPanel(lab="...", machine_profile="...").'
         )}
@@ -39,7 +39,7 @@ export function Panel(props: {
     );
   }
   return (
-    <div className="jp-Educloud-panel">
+    <div className="educloud-panel">
       <ServerState />
       {body}
     </div>

@@ -19,11 +19,11 @@ export function ProblemBox(props: IProblemProps): React.JSX.Element {
   const { problem, kind = 'error' } = props;
   return (
     <div
-      className={`jp-Educloud-problem jp-mod-${kind}`}
+      className={`educloud-problem jp-mod-${kind}`}
       role={kind === 'error' ? 'alert' : 'status'}
       data-code={problem.code}
     >
-      <p className="jp-Educloud-problemWhat">{problem.what}</p>
+      <p className="educloud-problemWhat">{problem.what}</p>
       {problem.kept ? (
         <p>
           <strong>{trans.__('Kept safe:')}</strong> {problem.kept}

@@ -83,21 +83,21 @@ function StepRow(props: { step: Step; now_ms: number }): React.JSX.Element {
   }
   return (
     <li
-      className={`jp-Educloud-step jp-mod-${step.state}`}
+      className={`educloud-Step jp-mod-${step.state}`}
       aria-current={step.state === 'doing' ? 'step' : undefined}
     >
-      <span className="jp-Educloud-stepMark" aria-hidden="true">
+      <span className="educloud-stepMark" aria-hidden="true">
         {MARK[step.state]}
       </span>
-      <span className="jp-Educloud-stepTitle">
+      <span className="educloud-stepTitle">
         {step.title}
-        <span className="jp-Educloud-srOnly">
+        <span className="educloud-srOnly">
           {` (${stateWord(step.state, trans)})`}
         </span>
       </span>
-      <span className="jp-Educloud-stepTime">{time}</span>
+      <span className="educloud-stepTime">{time}</span>
       {step.state === 'doing' && step.waiting_for ? (
-        <span className="jp-Educloud-stepWait">
+        <span className="educloud-stepWait">
           {trans.__('Waiting for %1', step.waiting_for)}
         </span>
       ) : null}
@@ -107,7 +107,7 @@ function StepRow(props: { step: Step; now_ms: number }): React.JSX.Element {
 
 function Steps(props: { job: Job; now_ms: number }): React.JSX.Element {
   return (
-    <ol className="jp-Educloud-steps">
+    <ol className="educloud-steps">
       {props.job.steps.map(step => (
         <StepRow key={step.name} step={step} now_ms={props.now_ms} />
       ))}
@@ -130,7 +130,7 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
       0
     );
     return (
-      <details className="jp-Educloud-details">
+      <details className="educloud-details">
         <summary>
           {job.kind === 'start'
             ? trans.__('Started in %1', formatDuration(took_s, trans))
@@ -144,11 +144,11 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
   const percent = Math.round(share * 100);
   const again_s = secondsUntil(job.next_attempt_at, now_ms);
   return (
-    <div className="jp-Educloud-job">
+    <div className="educloud-job">
       {job.in_flight ? (
         <>
           <div
-            className="jp-Educloud-bar"
+            className="educloud-bar"
             role="progressbar"
             aria-label={jobTitle(job.kind, trans)}
             aria-valuemin={0}
@@ -158,7 +158,7 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
           >
             <div style={{ width: `${percent}%` }} />
           </div>
-          <p className="jp-Educloud-barText">
+          <p className="educloud-barText">
             <span>{jobTitle(job.kind, trans)}</span>
             <span>
               {job.estimate_s
@@ -173,7 +173,7 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
       ) : null}
       <Steps job={job} now_ms={now_ms} />
       {job.attempts > 1 && again_s !== null && again_s > 0 ? (
-        <p className="jp-Educloud-hint">
+        <p className="educloud-hint">
           {trans.__(
             'Attempt %1; the next one in %2',
             job.attempts,

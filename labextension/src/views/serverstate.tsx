@@ -109,9 +109,9 @@ export function ServerState(): React.JSX.Element | null {
   return (
     <ProblemBox problem={diagnosis.problem} kind={kind}>
       {diagnosis.command ? (
-        <pre className="jp-Educloud-command">{diagnosis.command}</pre>
+        <pre className="educloud-command">{diagnosis.command}</pre>
       ) : null}
-      <div className="jp-Educloud-buttons">
+      <div className="educloud-buttons">
         <ActionButton
           name="retry"
           label={trans.__('Check again')}

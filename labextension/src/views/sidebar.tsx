@@ -44,13 +44,13 @@ function ProfileRow(props: {
     ? trans.__('%1 volume', formatBytes(profile.volume_size_bytes, trans))
     : trans.__('no volume');
   return (
-    <li className="jp-Educloud-profile">
+    <li className="educloud-profile">
       <div>
         <strong>{profile.title}</strong>
         {profile.description ? (
-          <p className="jp-Educloud-text">{profile.description}</p>
+          <p className="educloud-text">{profile.description}</p>
         ) : null}
-        <p className="jp-Educloud-dim">{`${profile.instance_type} · ${size}`}</p>
+        <p className="educloud-dim">{`${profile.instance_type} · ${size}`}</p>
       </div>
       <ActionButton
         name="start-profile"
@@ -75,15 +75,15 @@ function EmptyState(props: { settings: ICloudSettings }): React.JSX.Element {
     (a, b) => Number(b.name === preferred) - Number(a.name === preferred)
   );
   return (
-    <section className="jp-Educloud-empty">
+    <section className="educloud-empty">
       <h3>{trans.__('No machine yet')}</h3>
-      <p className="jp-Educloud-text">
+      <p className="educloud-text">
         {trans.__(
           'A lab machine is a computer of your own in the cloud. Open a course notebook, or start one here; your files stay with it.'
         )}
       </p>
       {profiles.length > 0 ? (
-        <ul className="jp-Educloud-profiles">
+        <ul className="educloud-profiles">
           {profiles.map((profile, index) => (
             <ProfileRow
               key={profile.name}
@@ -93,7 +93,7 @@ function EmptyState(props: { settings: ICloudSettings }): React.JSX.Element {
           ))}
         </ul>
       ) : (
-        <p className="jp-Educloud-hint">
+        <p className="educloud-hint">
           {trans.__('There is no machine profile to start from.')}
         </p>
       )}
@@ -118,10 +118,10 @@ export function Sidebar(props: ISidebarProps): React.JSX.Element {
       a.lab.localeCompare(b.lab)
   );
   return (
-    <div className="jp-Educloud-sidebar" role="region" aria-label={trans.__('Lab machine')}>
+    <div className="educloud-sidebar" role="region" aria-label={trans.__('Lab machine')}>
       <ServerState />
       {model.serverState === 'connecting' ? (
-        <p className="jp-Educloud-hint" role="status">
+        <p className="educloud-hint" role="status">
           {trans.__('Looking for your machines…')}
         </p>
       ) : null}

@@ -63,12 +63,12 @@ function Status(props: {
   return (
     <button
       type="button"
-      className={`jp-Educloud-statusButton jp-mod-${lease.phase}`}
+      className={`educloud-statusButton jp-mod-${lease.phase}`}
       title={trans.__('%1: show the lab machine', lease.headline)}
       aria-label={trans.__('Lab machine: %1', words)}
       onClick={props.show}
     >
-      <span className="jp-Educloud-dot" aria-hidden="true" />
+      <span className="educloud-dot" aria-hidden="true" />
       {words}
     </button>
   );
