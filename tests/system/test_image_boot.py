@@ -42,11 +42,16 @@ class Metadata:
 
     pages: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    failures: int = 0  # connections to close without an answer first
 
     async def answer(self, reader, writer):
         path = (await reader.readline()).split()[1].decode()
         while (await reader.readline()).strip():
             pass
+        if self.failures > 0:
+            self.failures -= 1
+            writer.close()
+            return
         self.asked.append(path.removeprefix("/latest/"))
         page = self.pages.get(self.asked[-1])
         status = "404 Not Found" if page is None else "200 OK"
@@ -148,7 +153,7 @@ class Machine:
 
     def connect(self, client_key, user="student", *, host_key):
         """Log in; refused unless the machine shows exactly this host key."""
-        known = f"[127.0.0.1]:{self.port} {host_key.export_public_key().decode()}".encode()
+        known = f"[127.0.0.1]:{self.port} {host_key.export_public_key().decode().strip()}".encode()
         return asyncssh.connect(
             "127.0.0.1", self.port, username=user, client_keys=[client_key], known_hosts=known, agent_path=None,
             config=[], connect_timeout=30, login_timeout=30,
@@ -248,13 +253,28 @@ async def test_a_machine_from_first_start_to_second_start(image, keys, tmp_path)
             await out(root, "date -s '2024-01-01 00:00:00'")
             await machine.says("[clock] stepped", 20)
             assert abs(int(await out(root, "date +%s")) - time.time()) < 5
+            own = await takes_an_own_host_key(machine, root)
+        async with machine.connect(keys.login(), host_key=own):
+            pass
+        with pytest.raises(asyncssh.HostKeyNotVerifiable):
+            await machine.connect(keys.login(), host_key=keys.host)
         assert await machine.power_off_cleanly() < 30
 
     metadata.asked.clear()
     async with machine.running():
         assert metadata.asked == ["meta-data/instance-id"]
-        async with machine.connect(keys.login("broker-ab-g1"), user="root", host_key=keys.host) as root:
+        async with machine.connect(keys.login("broker-ab-g1"), user="root", host_key=own) as root:
             assert await out(root, "cat /root/user-data-ran /home/student/note") == "ran\nkept"
+
+
+async def takes_an_own_host_key(machine, root):
+    """What the broker does at first contact; ``reload`` must not end the session that asks for it."""
+    await out(root, "ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key")
+    conf = "/etc/ssh/sshd_config.d/50-educloud.conf"
+    await out(root, f"sed -i 's#^HostKey .*#HostKey /etc/ssh/ssh_host_ed25519_key#' {conf}")
+    await out(root, "rm /etc/ssh/educloud/bootstrap_host_ed25519_key; kill -HUP $(cat /run/sshd.pid); sleep 2; sync")
+    assert await out(root, "tr '\\0' ' ' < /proc/$(cat /run/sshd.pid)/cmdline | grep -c sshd") == "1"
+    return asyncssh.import_public_key(await out(root, "cat /etc/ssh/ssh_host_ed25519_key.pub"))
 
 
 async def the_greeting_tells_the_truth_about_data(student):
@@ -269,7 +289,8 @@ async def the_greeting_tells_the_truth_about_data(student):
 async def test_without_user_data_the_machine_makes_its_own_key_and_a_copy_makes_another(image, tmp_path):
     hand = asyncssh.generate_private_key("ssh-ed25519")
     metadata = Metadata(
-        {"meta-data/instance-id": b"i-00000002", "meta-data/public-keys/0/openssh-key": hand.export_public_key()}
+        {"meta-data/instance-id": b"i-00000002", "meta-data/public-keys/0/openssh-key": hand.export_public_key()},
+        failures=4,
     )
     machine = Machine(image, tmp_path / "m", metadata)
     shown = []

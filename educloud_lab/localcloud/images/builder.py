@@ -37,8 +37,11 @@ IMAGE_NAMES = ("tiny", "tiny-store")
 GUEST = Path(__file__).parent / "guest"
 ROOT_SIZE_BYTES = 1024**3
 MIN_MEMORY_BYTES = 128 * 1024**2
+# The last three save about 0.3 s of 4.2 in software emulation: patching lock prefixes, kprobe events and slab's pages
+# in /sys are slow there, and a lab machine uses none of them.
 KERNEL_ARGS = (
-    "console=ttyS0 root=/dev/vda rw quiet loglevel=3 mitigations=off cryptomgr.notests panic=1 random.trust_cpu=on"
+    "console=ttyS0 root=/dev/vda rw quiet loglevel=3 mitigations=off cryptomgr.notests panic=1 random.trust_cpu=on "
+    "noreplace-smp initcall_blacklist=init_kprobe_trace,slab_sysfs_init"
 )
 LOGIN_USER = "student"
 _RECORD_NAME = "build.json"
