@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from educloud_lab.localcloud import acceleration
-from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal, qemu_record
+from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal
 from educloud_lab.localcloud.hypervisor.base import (
-    BootRefusedError,
     DiskSpec,
     HypervisorError,
     MachineReport,
     MachineSpec,
     MachineState,
 )
-from educloud_lab.localcloud.hypervisor.qemu_command import command_line, leg_of
+from educloud_lab.localcloud.hypervisor.qemu_command import leg_of
 from educloud_lab.localcloud.hypervisor.qemu_console import trim_log
-from educloud_lab.localcloud.hypervisor.qemu_launch import check_spec, find_binary, launch
+from educloud_lab.localcloud.hypervisor.qemu_launch import check_spec, find_binary
 from educloud_lab.localcloud.hypervisor.qemu_machine import Machine
 from educloud_lab.localcloud.hypervisor.qemu_monitor import MonitorLostError
 from educloud_lab.localcloud.hypervisor.qemu_queue import StartQueue, check_memory, promised_bytes
-from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles, MachineRecord
+from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles
 from educloud_lab.localcloud.network.base import NetworkDriver, NetworkError
 from educloud_lab.localcloud.network.slirp import SlirpNetwork
 
@@ -155,8 +153,8 @@ class QemuHypervisor:
         """Restart the guest cleanly, hard after 12 s; process, disks and address stay. Raises HypervisorError."""
         async with self._running(instance_id) as machine:
             machine.update(rebooting=True)
-            await machine.power().restart()
-            machine.update(rebooting=False)
+            # On its own: a caller that gives up must not leave a guest that is off and a process that is on.
+            await asyncio.shield(self._restart(machine))
 
     async def attach(self, instance_id: str, disk: DiskSpec) -> None:
         """Plug a disk into a running machine; plugged already is success. Raises NoSlotError, HypervisorError."""
@@ -247,29 +245,12 @@ class QemuHypervisor:
                 if machine.record.pid is not None and machine.power().alive()
             ],
         )
-        files = self._files(spec.instance_id)
-        files.prepare()
-        spec.console_path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            arguments = command_line(spec, files, binary=binary, accel=accel, network=self._network)
-        except NetworkError as error:
-            raise BootRefusedError(f"{error} Nothing was started.") from error
-        record = MachineRecord(spec=spec, accel=accel)
-        # The record comes first: a crash of this process from here on leaves a machine that open() finds.
-        qemu_record.save(files, record)
-        try:
-            stat = await launch(arguments, files)
-        except HypervisorError:
-            files.remove()
-            self._machines.pop(spec.instance_id, None)
-            raise
-        machine = Machine(files, dataclasses.replace(record, pid=stat.pid, start_ticks=stat.start_ticks))
+        if (earlier := self._machines.pop(spec.instance_id, None)) is not None:
+            await earlier.monitor.close()
+        machine = await Machine.launch(
+            self._files(spec.instance_id), spec, accel=accel, binary=binary, network=self._network
+        )
         self._machines[spec.instance_id] = machine
-        qemu_record.save(files, machine.record)
-        try:
-            await qemu_journal.prime(files.journal_socket)
-        except HypervisorError as error:
-            log.warning("%s runs, but why it ends will not be known: %s", spec.instance_id, error)
         return machine
 
     async def _adopt(self, instance_id: str) -> None:
@@ -283,14 +264,21 @@ class QemuHypervisor:
         if not qemu_journal.is_primed(files.journal):
             await qemu_journal.prime(files.journal_socket)
         if machine.record.rebooting:
-            task = asyncio.create_task(self._finish_reboot(machine), name=f"finish reboot of {instance_id}")
-            self._finishing.add(task)
-            task.add_done_callback(self._finishing.discard)
+            self._restart(machine)
 
-    async def _finish_reboot(self, machine: Machine) -> None:
-        async with self._lock(machine.record.spec.instance_id):
-            try:
-                await machine.power().restart()
-                machine.update(rebooting=False)
-            except HypervisorError as error:
-                log.warning("The reboot of %s was not finished: %s", machine.record.spec.instance_id, error)
+    def _restart(self, machine: Machine) -> asyncio.Task[None]:
+        """Restart in the background; a process after this one takes it up when this one ends before it is done."""
+
+        async def restart() -> None:
+            await machine.power().restart()
+            machine.update(rebooting=False)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._finishing.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.warning("The restart of %s was not finished: %s", machine.record.spec.instance_id, error)
+
+        task = asyncio.create_task(restart(), name=f"restart of {machine.record.spec.instance_id}")
+        self._finishing.add(task)
+        task.add_done_callback(done)
+        return task

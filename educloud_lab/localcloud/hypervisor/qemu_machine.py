@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import shutil
 
 from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal, qemu_record
-from educloud_lab.localcloud.hypervisor.base import HypervisorError, MachineReport, MachineState
+from educloud_lab.localcloud.hypervisor.base import (
+    BootRefusedError,
+    HypervisorError,
+    MachineReport,
+    MachineSpec,
+    MachineState,
+)
+from educloud_lab.localcloud.hypervisor.qemu_command import command_line
+from educloud_lab.localcloud.hypervisor.qemu_launch import launch
 from educloud_lab.localcloud.hypervisor.qemu_monitor import Monitor
 from educloud_lab.localcloud.hypervisor.qemu_power import Power
 from educloud_lab.localcloud.hypervisor.qemu_process import find_by_pidfile
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles, MachineRecord
+from educloud_lab.localcloud.network.base import NetworkDriver, NetworkError
+
+log = logging.getLogger(__name__)
 
 # States of query-status (qapi/run-state.json) in which the guest's processors stand still and it is not by our own
 # wish: "shutdown" is a clean reboot on its way, "prelaunch" and "inmigrate" a start.
@@ -41,6 +53,52 @@ class Machine:
                 record = dataclasses.replace(record, pid=stat.pid, start_ticks=stat.start_ticks)
                 qemu_record.save(files, record)
         return cls(files, record)
+
+    @classmethod
+    async def launch(
+        cls, files: MachineFiles, spec: MachineSpec, *, accel: str, binary: str, network: NetworkDriver
+    ) -> Machine:
+        """Start the process of a new life of the machine.
+
+        Raises
+        ------
+        NotEnoughRoomError, BootRefusedError, HypervisorError
+            Nothing was started, and nothing is left of the try; likewise when the caller is cancelled.
+        """
+        files.prepare()
+        spec.console_path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            arguments = command_line(spec, files, binary=binary, accel=accel, network=network)
+        except NetworkError as error:
+            files.remove()
+            raise BootRefusedError(f"{error} Nothing was started.") from error
+        bringing_up = asyncio.create_task(
+            cls._bring_up(files, MachineRecord(spec=spec, accel=accel), arguments), name=f"start of {spec.instance_id}"
+        )
+        try:
+            return await asyncio.shield(bringing_up)
+        except HypervisorError:
+            files.remove()
+            raise
+        except asyncio.CancelledError:
+            await asyncio.wait({bringing_up})
+            if bringing_up.exception() is None:
+                await bringing_up.result().power().cut()
+            files.remove()
+            raise
+
+    @classmethod
+    async def _bring_up(cls, files: MachineFiles, record: MachineRecord, arguments: list[str]) -> Machine:
+        # The record comes first: a crash of this process from here on leaves a machine that open() finds.
+        qemu_record.save(files, record)
+        stat = await launch(arguments, files)
+        machine = cls(files, dataclasses.replace(record, pid=stat.pid, start_ticks=stat.start_ticks))
+        qemu_record.save(files, machine.record)
+        try:
+            await qemu_journal.prime(files.journal_socket)
+        except HypervisorError as error:
+            log.warning("%s runs, but why it ends will not be known: %s", record.spec.instance_id, error)
+        return machine
 
     def update(self, *, rebooting: bool) -> None:
         """Change the record, on disk first."""

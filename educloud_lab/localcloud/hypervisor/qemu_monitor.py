@@ -47,6 +47,8 @@ class Monitor:
         self._label = label
         self._client: QMPClient | None = None
         self._connecting = asyncio.Lock()
+        self._dropping = asyncio.Lock()
+        self._tending: set[asyncio.Task[None]] = set()
 
     async def execute(
         self, command: str, arguments: Mapping[str, object] | None = None, *, limit_s: float = COMMAND_LIMIT_S
@@ -85,6 +87,7 @@ class Monitor:
         """Let go of the connection; the machine is not touched. Repeatable."""
         if self._client is not None:
             await self._drop(self._client)
+        await asyncio.gather(*self._tending)
 
     async def _connected(self) -> QMPClient:
         async with self._connecting:
@@ -105,15 +108,27 @@ class Monitor:
                     f"QEMU of {self._label} cannot be reached: it ended, or another program holds its monitor."
                 ) from error
             self._client = client
+            tend = asyncio.create_task(self._tend(client), name=f"monitor of {self._label}")
+            self._tending.add(tend)
+            tend.add_done_callback(self._tending.discard)
             return client
+
+    async def _tend(self, client: QMPClient) -> None:
+        """Clear away a connection when it ends, though nobody has a command under way that would notice."""
+        while client.runstate is Runstate.RUNNING:
+            await client.runstate_changed()
+        await self._drop(client)
 
     async def _drop(self, client: QMPClient) -> None:
         if self._client is client:
             self._client = None
-        # Whatever broke the connection is raised once more by disconnect; the caller has it already.
-        with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):
-            async with asyncio.timeout(CONNECT_LIMIT_S):
-                await client.disconnect()
+        async with self._dropping:
+            if client.runstate is Runstate.IDLE:
+                return
+            # Whatever broke the connection is raised once more by disconnect; who had a command under way has it.
+            with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):
+                async with asyncio.timeout(CONNECT_LIMIT_S):
+                    await client.disconnect()
 
 
 def event_data(event: Message) -> Mapping[str, Any]:
