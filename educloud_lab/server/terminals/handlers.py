@@ -9,7 +9,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 from jupyter_server._tz import utcnow
-from jupyter_server.auth.decorator import authorized
+from jupyter_server.auth.decorator import authorized, ws_authenticated
+from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
 from jupyter_server_terminals.api_handlers import TerminalHandler as StockTerminalHandler
 from jupyter_server_terminals.api_handlers import TerminalRootHandler as StockRootHandler
@@ -66,7 +67,7 @@ class TerminalHandler(_Terminals, StockTerminalHandler):  # type: ignore[misc]  
     """``api/terminals/<name>``: stock."""
 
 
-class TerminalSocket(_Terminals, WebSocketMixin, WebSocketHandler):
+class TerminalSocket(_Terminals, WebSocketMixin, WebSocketHandler, JupyterHandler):
     """A page's connection to a terminal.
 
     None of the stock socket's methods would remain, so it is not the base: it creates on opening, counts output as
@@ -82,7 +83,7 @@ class TerminalSocket(_Terminals, WebSocketMixin, WebSocketHandler):
         self._reader: Reader | None = None
         self._feeding: asyncio.Task[None] | None = None
 
-    @web.authenticated
+    @ws_authenticated
     async def get(self, name: str) -> None:  # type: ignore[override]
         """Connect; never creates a terminal."""
         self._terminal = self._service.terminal(name)
