@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shlex
 import sys
 import time
@@ -44,6 +45,8 @@ class _CloudCommand(Application):
         except LocalCloudError as exc:
             print(f"{self.name.replace('-', ' ')}: {exc}", file=sys.stderr)  # noqa: T201 - the command's own message
             self.exit(1)
+        except BrokenPipeError:  # whoever read the output (`| head`) has seen enough
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the interpreter's end is silent too
 
     def _act(self) -> None:
         raise NotImplementedError

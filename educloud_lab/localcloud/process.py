@@ -265,7 +265,8 @@ def _rows(state: Path) -> tuple[tuple[Machine, ...], tuple[RegisteredImage, ...]
     with contextlib.closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True, timeout=5)) as connection:
         try:
             machines = connection.execute(
-                "SELECT id, state, address, instance_type FROM instance WHERE state != 'terminated' ORDER BY id"
+                "SELECT id, CASE WHEN resume THEN 'starts with the cloud' ELSE state END, address, instance_type"
+                " FROM instance WHERE state != 'terminated' ORDER BY id"
             ).fetchall()
             images = connection.execute(
                 "SELECT id, name, kind, state, message FROM image WHERE state != 'deregistered' ORDER BY key"

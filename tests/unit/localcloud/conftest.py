@@ -74,6 +74,9 @@ class Bench:
         self.service = self._new()
         await self.open()
 
+    def write_image(self, name, **changes):
+        write_image(self.home, name, **changes)
+
     async def settle(self):
         await self.service.supervisor.settle()
 
