@@ -20,6 +20,9 @@ from educloud_lab.localcloud.images.tools import Progress, build_error, run
 _URI_LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) ?(?P<checksum>\S*)$", re.MULTILINE)
 
 
+_HOST_LISTS = Path("/var/lib/apt/lists")
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
     """One resolved package.
@@ -76,10 +79,8 @@ class Apt:
 
     @property
     def lists(self) -> Path:
-        """Where package lists are read: our own when we had to fetch them, else the host's."""
-        if any(self._private_lists.glob("*_Packages*")):
-            return self._private_lists
-        return Path("/var/lib/apt/lists")
+        """Where package lists are read: the host's, or our own where we had to fetch them and they are newer."""
+        return max((_HOST_LISTS, self._private_lists), key=_newest_ns)
 
     def stamp(self) -> str:
         """Short hash that changes when the package lists change; costs no more than a few stat calls."""
@@ -164,3 +165,8 @@ class Apt:
             # Files are fetched as whoever builds; apt's own user may not enter a private home.
             f"--option=APT::Sandbox::User={'root' if os.geteuid() == 0 else ''}",
         ]
+
+
+def _newest_ns(lists: Path) -> int:
+    # apt gives a list the time at which the mirror made it, so newer here means newer there.
+    return max((path.stat().st_mtime_ns for path in lists.glob("*_Packages*")), default=0)

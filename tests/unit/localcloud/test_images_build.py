@@ -1,6 +1,7 @@
 """The builder's parts that need no packages: what goes where, what is skipped, what is said when it cannot go on."""
 
 import errno
+import fcntl
 import io
 import json
 import os
@@ -11,7 +12,17 @@ from typing import ClassVar
 
 import pytest
 
-from educloud_lab.localcloud.images import ImageBuildError, bootfiles, build, builder, disk, system, tools, tree
+from educloud_lab.localcloud.images import (
+    ImageBuildError,
+    bootfiles,
+    build,
+    builder,
+    disk,
+    packages,
+    system,
+    tools,
+    tree,
+)
 from educloud_lab.localcloud.images.packages import Package, parse_uris, parse_wanted
 
 
@@ -261,7 +272,7 @@ class FakeApt:
         self.calls.append("resolve")
         return (Package("bash", self.versions, "bash.deb", 1),)
 
-    def fetch(self, packages, progress):
+    def fetch(self, resolved, progress):
         self.calls.append("fetch")
         return []
 
@@ -271,7 +282,7 @@ def fake_world(monkeypatch):
     """Everything but apt and the making itself is the real builder."""
     made = []
 
-    def make(work, images, names, packages, debs, inputs, progress):
+    def make(work, images, names, resolved, debs, inputs, progress):
         files = work / "files"
         files.mkdir()
         for name in ("vmlinux", "ramdisk.img", "root.qcow2"):
@@ -344,6 +355,41 @@ def test_a_failed_build_leaves_the_old_image_and_no_litter(tmp_path, fake_world,
         build(tmp_path, progress=quiet, force=True)
     assert first.read_bytes() == before
     assert not list((tmp_path / "images").glob(".build-*"))
+
+
+def test_a_second_builder_waits_and_finds_the_work_done(tmp_path, fake_world):
+    build(tmp_path, progress=quiet)
+    said = []
+    # A lock belongs to the open file, so this stands for another process.
+    holder = (tmp_path / "images" / ".lock").open("a")
+    fcntl.flock(holder, fcntl.LOCK_EX)
+
+    def progress(what, left_s):
+        said.append(what)
+        if "another builder" in what:
+            holder.close()
+
+    build(tmp_path, progress=progress)
+    assert "another builder" in said[0]
+    assert said[-1] == "images are up to date"
+
+
+def test_the_newer_package_lists_are_used(tmp_path, monkeypatch):
+    host = tmp_path / "host"
+    host.mkdir()
+    monkeypatch.setattr(packages, "_HOST_LISTS", host)
+    apt = packages.Apt(tmp_path / "cache")
+    assert apt.lists == host
+    before = apt.stamp()
+    own = tmp_path / "cache/apt/lists"
+    own.mkdir(parents=True)
+    (own / "mirror_Packages.lz4").write_text("x")
+    os.utime(own / "mirror_Packages.lz4", (100, 100))
+    assert apt.lists == own
+    assert apt.stamp() != before
+    (host / "mirror_Packages").write_text("x")
+    os.utime(host / "mirror_Packages", (200, 200))
+    assert apt.lists == host
 
 
 def test_what_a_killed_build_left_is_cleared(tmp_path, fake_world):
