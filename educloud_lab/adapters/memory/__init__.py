@@ -1,1 +1,1 @@
-"""The ports in memory, for tests: shipped, and held to the same contracts."""
+"""Every port in memory, shipped for tests: verified against the same contracts as the real adapters."""

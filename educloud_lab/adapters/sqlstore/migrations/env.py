@@ -1,0 +1,11 @@
+"""Runs the store's migrations on the connection that the store hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from educloud_lab.adapters.sqlstore.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,144 @@
+"""The tables. Columns are named as the records' fields, so that one function reads and writes all of them."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+from educloud_lab.adapters.sqlstore.types import ProblemJson, ProfileJson, UtcTime, Word, Words
+from educloud_lab.domain.job import HostKeyStage, JobKind, Outcome, StepState, VolumeStage
+from educloud_lab.domain.lease import Status, Target
+
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("name", String(64), primary_key=True), Column("value", Text, nullable=False))
+
+counter = Table(
+    "counter",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("clock_offset_s", Float, nullable=False),
+)
+"""One row: the change counter, and the offset that only tests set."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("course", String(64), nullable=False),
+    Column("lab", String(64), nullable=False),
+    Column("person", String(255), nullable=False),
+    Column("slot", String(64), nullable=False),
+    Column("profile", ProfileJson, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("target", Word(Target), nullable=False),
+    Column("status", Word(Status), nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("problem", ProblemJson),
+    Column("instance_id", String(64)),
+    Column("instance_state", String(32), nullable=False),
+    Column("address", String(64)),
+    Column("zone", String(64), nullable=False),
+    Column("image_id", String(64), nullable=False),
+    Column("root_device_type", String(32), nullable=False),
+    Column("launched_at", UtcTime),
+    Column("client_token", String(64), nullable=False),
+    Column("token_at", UtcTime),
+    Column("token_sent", Boolean, nullable=False),
+    Column("bootstrap_key", Text, nullable=False),
+    Column("host_key", Text, nullable=False),
+    Column("host_key_stage", Word(HostKeyStage), nullable=False),
+    Column("started_at", UtcTime),
+    Column("expires_at", UtcTime),
+    Index("one_lease_per_key", "course", "lab", "person", "slot", unique=True),
+)
+
+volumes = Table(
+    "volumes",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("lease_id", String(32), ForeignKey("leases.id"), nullable=False, unique=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("mount_point", Text, nullable=False),
+    Column("device", String(32), nullable=False),
+    Column("cloud_id", String(64)),
+    Column("zone", String(64), nullable=False),
+    Column("stage", Word(VolumeStage), nullable=False),
+    Column("nonce", Integer, nullable=False),
+    Column("create_sent", Boolean, nullable=False),
+    Column("file_system_uuid", String(36)),
+    Column("formatted_at", UtcTime),
+    Column("last_mounted_at", UtcTime),
+    Column("may_be_mounted", Boolean, nullable=False),
+    Column("quarantined", Words, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("lease_id", String(32), ForeignKey("leases.id"), nullable=False),
+    Column("volume_id", String(32), ForeignKey("volumes.id")),
+    Column("kind", Word(JobKind), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("next_attempt_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("outcome", Word(Outcome)),
+    Column("attempts", Integer, nullable=False),
+    Column("strikes", Integer, nullable=False),
+    Column("waiting_for", Text, nullable=False),
+    Column("holder", String(128)),
+    Column("epoch", Integer, nullable=False),
+    Column("claimed_until", UtcTime),
+    Index("jobs_of_lease", "lease_id", "created_at"),
+)
+for _name, _column in (("one_job_per_lease", jobs.c.lease_id), ("one_job_per_volume", jobs.c.volume_id)):
+    Index(
+        _name, _column, unique=True, sqlite_where=jobs.c.ended_at.is_(None), postgresql_where=jobs.c.ended_at.is_(None)
+    )
+
+job_steps = Table(
+    "job_steps",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String(32), nullable=False),
+    Column("state", Word(StepState), nullable=False),
+    Column("waiting_for", Text, nullable=False),
+    Column("started_at", UtcTime),
+    Column("ended_at", UtcTime),
+)
+
+permits = Table(
+    "permits",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("lease_id", String(32), ForeignKey("leases.id"), nullable=False),
+    Column("volume_id", String(64), nullable=False, index=True),
+    Column("serial", String(32), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("file_system_uuid", String(36), nullable=False),
+    Column("granted_at", UtcTime, nullable=False),
+    Column("spent_at", UtcTime),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("public", Text, nullable=False),
+    Column("private", Text, nullable=False, comment="encrypted"),
+)
+
+durations = Table(
+    "durations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("scope", Text, nullable=False),
+    Column("step", String(32), nullable=False),
+    Column("seconds", Float, nullable=False),
+    Index("durations_of_scope", "scope", "step", "id"),
+)

@@ -1,0 +1,270 @@
+"""One contract for every store: memory, SQLite, and PostgreSQL where a server is given."""
+
+import os
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import create_engine, text
+
+from educloud_lab.adapters.memory.clock import FakeClock
+from educloud_lab.adapters.memory.store import MemoryStore
+from educloud_lab.adapters.sqlstore import SqlStore
+from educloud_lab.domain.errors import ConflictError, StaleClaimError
+from educloud_lab.domain.job import JobKind, StepState
+from educloud_lab.domain.lease import LeaseKey, Problem, Status, Target
+from educloud_lab.domain.profile import MachineProfile, VolumeSpec
+from educloud_lab.ports.records import Claim, JobRecord, LeaseRecord, PermitRecord, StepRecord, VolumeRecord
+from educloud_lab.ports.shell import KeyPairText
+from educloud_lab.ports.store import HISTORY
+
+POSTGRESQL = "EDUCLOUD_TEST_POSTGRESQL_URL"
+WHEN = datetime(2026, 3, 2, 9, 30, 0, 123000, tzinfo=UTC)
+PROFILE = MachineProfile("first", 1, "First", "", "tiny", "t2.micro", "student", VolumeSpec(1, "/data"), 3600)
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+async def pair(request, tmp_path):
+    """Two handles on one store, as two brokers have them."""
+    keys = [Fernet.generate_key()]
+    if request.param == "memory":
+        store = MemoryStore(FakeClock())
+        yield store, store
+        return
+    if request.param == "sqlite":
+        urls = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    else:
+        base = os.environ.get(POSTGRESQL)
+        if not base:
+            pytest.fail(f"Set {POSTGRESQL} to postgresql+psycopg://user:password@host/database of a server for tests.")
+        schema = f"t{uuid.uuid4().hex}"
+        engine = create_engine(base)
+        with engine.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
+        urls = f"{base}{'&' if '?' in base else '?'}options=-csearch_path%3D{schema}"
+    stores = SqlStore(urls, secret_keys=keys), SqlStore(urls, secret_keys=keys)
+    for store in stores:
+        await store.open()
+    yield stores
+    for store in stores:
+        await store.close()
+    if request.param == "postgresql":
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+        engine.dispose()
+
+
+@pytest.fixture
+def store(pair):
+    return pair[0]
+
+
+def lease(name="l1", **changes):
+    fields = {"id": name, "course": "local", "lab": "lab é \"x'", "person": "Ann Ö'Neil", "slot": "main"}
+    return LeaseRecord(**{**fields, "profile": PROFILE, "created_at": WHEN, "updated_at": WHEN, **changes})
+
+
+def job(name="j1", lease_id="l1", **changes):
+    fields = {"id": name, "lease_id": lease_id, "volume_id": None, "kind": JobKind.START, "scope": "s"}
+    times = {"created_at": WHEN, "next_attempt_at": datetime(2020, 1, 1, tzinfo=UTC)}
+    return JobRecord(**{**fields, **times, **changes})
+
+
+async def put(store, *leases):
+    await store.transact(lambda tx: [tx.put_lease(row) for row in leases or [lease()]])
+
+
+async def test_a_lease_comes_back_as_it_was_put(store):
+    problem = Problem("capacity", "No room.", "Nothing lost.", "Wait.", WHEN)
+    before = lease(problem=problem, target=Target.RUNNING, status=Status.FAILED, token_at=WHEN, expires_at=WHEN)
+    await put(store, before)
+    after = await store.transact(lambda tx: tx.lease("l1"))
+    assert replace(after, updated_at=WHEN) == before
+    assert await store.transact(lambda tx: tx.lease_by_key(before.key)) == after
+    assert await store.transact(lambda tx: tx.leases(course="local", person="Ann Ö'Neil")) == [after]
+    assert await store.transact(lambda tx: tx.leases(course="local", person="Bob")) == []
+    assert await store.transact(lambda tx: tx.lease("l2")) is None
+    assert await store.transact(lambda tx: tx.lease_by_key(LeaseKey("local", "x", "y", "z"))) is None
+
+
+async def test_one_lease_per_course_lab_person_and_slot(store):
+    await put(store)
+    with pytest.raises(ConflictError):
+        await put(store, lease("l2"))
+    await put(store, lease("l3", slot="second"))
+
+
+async def test_a_volume_comes_back_as_it_was_put(store):
+    await put(store)
+    volume = VolumeRecord(
+        id="v1", lease_id="l1", size_bytes=5 * 2**40, mount_point="/data", device="/dev/vdf", quarantined=("a", "b")
+    )
+    await store.transact(lambda tx: tx.put_volume(volume))
+    assert await store.transact(lambda tx: tx.volume_of("l1")) == volume
+    changed = replace(volume, formatted_at=WHEN, may_be_mounted=True)
+    await store.transact(lambda tx: tx.put_volume(changed))
+    assert await store.transact(lambda tx: tx.volume_of("l1")) == changed
+
+
+async def test_a_transaction_that_raises_leaves_nothing(store):
+    def fails(tx):
+        tx.put_lease(lease())
+        tx.set_meta("a", "b")
+        raise KeyError("stop")
+
+    before = await store.version()
+    with pytest.raises(KeyError):
+        await store.transact(fails)
+    assert await store.transact(lambda tx: (tx.lease("l1"), tx.meta("a"))) == (None, None)
+    assert await store.version() == before
+
+
+async def test_the_version_grows_with_changes_only_and_is_seen_by_others(pair):
+    mine, other = pair
+    first = await other.version()
+    await put(mine)
+    second = await other.version()
+    assert second == first + 1
+    await mine.transact(lambda tx: tx.lease("l1"))
+    assert await other.version() == second == await mine.transact(lambda tx: tx.version())
+
+
+async def test_one_job_in_flight_per_lease_and_per_volume(store):
+    await put(store, lease(), lease("l2", slot="two"))
+    volume = VolumeRecord(id="v1", lease_id="l1", size_bytes=1, mount_point="/data", device="/dev/vdf")
+    await store.transact(lambda tx: tx.put_volume(volume))
+    await store.transact(lambda tx: tx.add_job(job(volume_id="v1"), []))
+    with pytest.raises(ConflictError):
+        await store.transact(lambda tx: tx.add_job(job("j2"), []))
+    with pytest.raises(ConflictError):
+        await store.transact(lambda tx: tx.add_job(job("j3", "l2", volume_id="v1"), []))
+    await store.transact(lambda tx: tx.put_job(job(volume_id="v1", ended_at=WHEN)))
+    await store.transact(lambda tx: tx.add_job(job("j4", created_at=WHEN + timedelta(seconds=1)), []))
+    assert (await store.transact(lambda tx: tx.last_job("l1"))).id == "j4"
+    assert await store.transact(lambda tx: tx.jobs_in_flight()) == 1
+
+
+async def test_only_one_of_two_claims_a_job_and_an_expired_claim_is_taken_over(pair):
+    mine, other = pair
+    await put(mine)
+    await mine.transact(lambda tx: tx.add_job(job(), []))
+    assert await other.transact(lambda tx: tx.due_jobs()) == ["j1"]
+    first = await mine.transact(lambda tx: tx.claim_job("j1", "A", for_s=10))
+    assert (first.holder, first.epoch) == ("A", 1)
+    assert await other.transact(lambda tx: tx.claim_job("j1", "B", for_s=10)) is None
+    assert await other.transact(lambda tx: tx.due_jobs()) == []
+    claim = Claim("j1", "A", 1)
+    await mine.transact(lambda tx: tx.check_claim(claim))
+    await mine.set_clock_offset_for_tests(11)
+    second = await other.transact(lambda tx: tx.claim_job("j1", "B", for_s=10))
+    assert (second.holder, second.epoch) == ("B", 2)
+    for late in (lambda tx: tx.check_claim(claim), lambda tx: tx.renew_claim(claim, for_s=10)):
+        with pytest.raises(StaleClaimError):
+            await mine.transact(late)
+
+
+async def test_a_stale_write_is_dropped_as_a_whole(pair):
+    mine, other = pair
+    await put(mine)
+    await mine.transact(lambda tx: tx.add_job(job(), []))
+    await mine.transact(lambda tx: tx.claim_job("j1", "A", for_s=0))
+    await other.transact(lambda tx: tx.claim_job("j1", "B", for_s=10))
+
+    def write(tx):
+        tx.put_lease(lease(status=Status.RUNNING))
+        tx.check_claim(Claim("j1", "A", 1))
+
+    with pytest.raises(StaleClaimError):
+        await mine.transact(write)
+    assert (await other.transact(lambda tx: tx.lease("l1"))).status is Status.NEW
+
+
+async def test_a_job_that_ended_can_neither_be_claimed_nor_written(store):
+    await put(store)
+    await store.transact(lambda tx: tx.add_job(job(), []))
+    await store.transact(lambda tx: tx.claim_job("j1", "A", for_s=10))
+    await store.transact(lambda tx: tx.put_job(job(ended_at=WHEN)))
+    with pytest.raises(StaleClaimError):
+        await store.transact(lambda tx: tx.check_claim(Claim("j1", "A", 1)))
+    await store.set_clock_offset_for_tests(60)
+    assert await store.transact(lambda tx: tx.claim_job("j1", "B", for_s=10)) is None
+
+
+async def test_putting_a_job_keeps_its_claim(store):
+    await put(store)
+    await store.transact(lambda tx: tx.add_job(job(), []))
+    await store.transact(lambda tx: tx.claim_job("j1", "A", for_s=10))
+    await store.transact(lambda tx: tx.put_job(job(attempts=3)))
+    await store.transact(lambda tx: tx.check_claim(Claim("j1", "A", 1)))
+    assert (await store.transact(lambda tx: tx.job("j1"))).attempts == 3
+
+
+async def test_a_job_that_waits_is_not_due(store):
+    await put(store)
+    now = await store.transact(lambda tx: tx.now())
+    await store.transact(lambda tx: tx.add_job(job(next_attempt_at=now + timedelta(seconds=30)), []))
+    assert await store.transact(lambda tx: tx.claim_job("j1", "A", for_s=10)) is None
+    await store.set_clock_offset_for_tests(31)
+    assert await store.transact(lambda tx: tx.due_jobs()) == ["j1"]
+
+
+async def test_steps_keep_their_order_and_times(store):
+    await put(store)
+    rows = [StepRecord(job_id="j1", position=i, name=f"s{i}") for i in range(3)]
+    await store.transact(lambda tx: tx.add_job(job(), rows))
+    done = replace(rows[1], state=StepState.DONE, started_at=WHEN, ended_at=WHEN + timedelta(seconds=1))
+    await store.transact(lambda tx: tx.put_step(done))
+    assert await store.transact(lambda tx: tx.steps("j1")) == [rows[0], done, rows[2]]
+
+
+async def test_a_permit_is_spent_once(store):
+    await put(store)
+    permit = PermitRecord(
+        id="p1",
+        lease_id="l1",
+        volume_id="vol-1",
+        serial="euca-vol-1",
+        generation=1,
+        file_system_uuid=str(uuid.UUID(int=7)),
+        granted_at=WHEN,
+    )
+    await store.transact(lambda tx: tx.add_permit(permit))
+    assert await store.transact(lambda tx: tx.permits("vol-1")) == [permit]
+    assert await store.transact(lambda tx: tx.spend_permit("p1"))
+    assert not await store.transact(lambda tx: tx.spend_permit("p1"))
+    assert not await store.transact(lambda tx: tx.spend_permit("p2"))
+    assert (await store.transact(lambda tx: tx.permits("vol-1")))[0].spent_at is not None
+
+
+async def test_secrets_are_kept_replaced_and_forgotten(store):
+    await store.transact(lambda tx: tx.put_secret("ca", KeyPairText("private", "public")))
+    await store.transact(lambda tx: tx.put_secret("ca", KeyPairText("private 2", "public 2")))
+    assert await store.transact(lambda tx: tx.secret("ca")) == KeyPairText("private 2", "public 2")
+    await store.transact(lambda tx: tx.drop_secret("ca"))
+    await store.transact(lambda tx: tx.drop_secret("ca"))
+    assert await store.transact(lambda tx: tx.secret("ca")) is None
+
+
+async def test_the_last_durations_are_remembered(store):
+    for i in range(HISTORY + 2):
+        await store.transact(lambda tx, i=i: tx.add_duration("start", "boot", float(i)))
+    await store.transact(lambda tx: tx.add_duration("stop", "boot", 99.0))
+    found = await store.transact(lambda tx: tx.durations("start"))
+    assert {k: list(v) for k, v in found.items()} == {"boot": [float(i) for i in range(2, HISTORY + 2)]}
+
+
+async def test_the_clock_is_aware_and_moves_by_the_offset_for_everybody(pair):
+    mine, other = pair
+    before = await other.transact(lambda tx: tx.now())
+    assert before.tzinfo is not None
+    await mine.set_clock_offset_for_tests(3600)
+    after = await other.transact(lambda tx: tx.now())
+    assert timedelta(seconds=3590) < after - before < timedelta(seconds=3700)
+
+
+async def test_meta_is_kept_and_replaced(store):
+    await store.transact(lambda tx: tx.set_meta("deployment", "a"))
+    await store.transact(lambda tx: tx.set_meta("deployment", "b"))
+    assert await store.transact(lambda tx: tx.meta("deployment")) == "b"
