@@ -77,12 +77,6 @@ def read_verdict(cache: Path, key: str) -> Verdict | None:
     return verdict if verdict.key == key else None
 
 
-def choose(cache: Path, key: str) -> str:
-    """``kvm`` when a probe has proved it for ``key``, else ``tcg``."""
-    verdict = read_verdict(cache, key)
-    return "kvm" if verdict is not None and verdict.works else "tcg"
-
-
 async def probe(
     kernel: Path, *, cache: Path, binary: str, accel: str = "kvm", limit_s: float = PROBE_LIMIT_S
 ) -> Verdict:
@@ -91,7 +85,7 @@ async def probe(
     Parameters
     ----------
     kernel : a Linux kernel that QEMU boots directly (the tiny image's).
-    cache : file of the verdict; ``QemuHypervisor.verdict_file`` to have it used.
+    cache : file of the verdict; the hypervisor's ``verdict_file`` to have it used.
     binary : path of QEMU.
     accel : ``kvm``; tests pass ``tcg`` to try the probe itself (its verdict is not kept).
     """

@@ -12,7 +12,6 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from educloud_lab.localcloud import acceleration
 from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal
 from educloud_lab.localcloud.hypervisor.base import (
     DiskSpec,
@@ -21,6 +20,7 @@ from educloud_lab.localcloud.hypervisor.base import (
     MachineSpec,
     MachineState,
 )
+from educloud_lab.localcloud.hypervisor.qemu_acceleration import AccelerationChoice
 from educloud_lab.localcloud.hypervisor.qemu_command import leg_of
 from educloud_lab.localcloud.hypervisor.qemu_console import trim_log
 from educloud_lab.localcloud.hypervisor.qemu_launch import check_spec, find_binary
@@ -47,6 +47,8 @@ class QemuHypervisor:
     qemu_binary : name or path of QEMU; default ``qemu-system-x86_64`` from PATH.
     width : machines that boot at one time; default the number of cores.
     network : how machines are connected; default slirp without outside.
+    verdict_file : where the verdict on KVM is kept; default ``acceleration.json`` beside ``run_dir``. With ``auto``
+        the first start that finds none has KVM tried in the background.
     room_to_resume_bytes : free disk at which a machine that paused on a full disk goes on by itself.
     """
 
@@ -59,26 +61,22 @@ class QemuHypervisor:
         qemu_binary: str | None = None,
         width: int | None = None,
         network: NetworkDriver | None = None,
+        verdict_file: Path | None = None,
         room_to_resume_bytes: int = 64 * 1024 * 1024,
     ) -> None:
-        if accel not in {"auto", "tcg", "kvm"}:
-            raise ValueError(f"accel is {accel!r}; it must be auto, tcg or kvm")
         self._run_dir = run_dir.absolute()
         self._log_dir = log_dir.absolute()
-        self._accel = accel
         self._binary = qemu_binary
         self._network: NetworkDriver = network or SlirpNetwork()
         self._room_to_resume_bytes = room_to_resume_bytes
         self._queue = StartQueue(width)
+        self._acceleration = AccelerationChoice(
+            accel, verdict_file or self._run_dir.parent / "acceleration.json", self._queue
+        )
         self._machines: dict[str, Machine] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._kills: dict[str, int] = {}
-        self._finishing: set[asyncio.Task[None]] = set()
-
-    @property
-    def verdict_file(self) -> Path:
-        """Where the verdict on KVM is kept (written by the doctor, read at each start)."""
-        return self._run_dir / "acceleration.json"
+        self._restarts: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Find again the machines that an earlier process left running. Repeatable."""
@@ -94,9 +92,10 @@ class QemuHypervisor:
 
     async def close(self) -> None:
         """Let go of every machine without stopping it."""
-        for task in list(self._finishing):
+        for task in self._restarts:
             task.cancel()
-        await asyncio.gather(*self._finishing, return_exceptions=True)
+        await asyncio.gather(*self._restarts, return_exceptions=True)
+        await self._acceleration.close()
         await self._queue.close()
         for machine in self._machines.values():
             await machine.monitor.close()
@@ -232,11 +231,7 @@ class QemuHypervisor:
             yield self._machines[instance_id]
 
     async def _launch(self, spec: MachineSpec, binary: str) -> Machine:
-        accel = self._accel
-        if accel == "auto":
-            accel = acceleration.choose(
-                self.verdict_file, acceleration.host_key(await acceleration.qemu_version(binary))
-            )
+        accel = await self._acceleration.choose(spec.kernel, binary)
         check_memory(
             promised_bytes(spec.memory_bytes, accel),
             [
@@ -274,11 +269,11 @@ class QemuHypervisor:
             machine.update(rebooting=False)
 
         def done(task: asyncio.Task[None]) -> None:
-            self._finishing.discard(task)
+            self._restarts.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.warning("The restart of %s was not finished: %s", machine.record.spec.instance_id, error)
 
         task = asyncio.create_task(restart(), name=f"restart of {machine.record.spec.instance_id}")
-        self._finishing.add(task)
+        self._restarts.add(task)
         task.add_done_callback(done)
         return task

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError, Runstate
 
 from educloud_lab.localcloud.hypervisor.base import HypervisorError
+
+# qemu.qmp logs what it also raises, as errors; here each is translated, and most are a machine that ended.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 CONNECT_LIMIT_S = 5.0
 COMMAND_LIMIT_S = 10.0

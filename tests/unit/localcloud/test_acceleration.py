@@ -1,5 +1,6 @@
 """The verdict on KVM: kept for one boot, kernel and QEMU, and never believed beyond."""
 
+import asyncio
 import json
 import os
 import stat
@@ -8,25 +9,50 @@ import subprocess
 import pytest
 
 from educloud_lab.localcloud import acceleration
+from educloud_lab.localcloud.hypervisor.qemu_acceleration import AccelerationChoice
+from educloud_lab.localcloud.hypervisor.qemu_queue import StartQueue
 
 KEY = "boot kernel qemu"
 
 
-@pytest.mark.parametrize(("works", "accel"), [(True, "kvm"), (False, "tcg")])
-def test_the_kept_verdict_decides(tmp_path, works, accel):
+@pytest.mark.parametrize("works", [True, False])
+async def test_the_kept_verdict_decides(tmp_path, works):
     cache = tmp_path / "acceleration.json"
-    cache.write_text(json.dumps({"works": works, "reason": "", "key": KEY}))
-    assert acceleration.choose(cache, KEY) == accel
+    binary = script(tmp_path, "exit 1")
+    key = acceleration.host_key(await acceleration.qemu_version(binary))
+    cache.write_text(json.dumps({"works": works, "reason": "", "key": key}))
+    chosen = await AccelerationChoice("auto", cache, StartQueue(1)).choose(tmp_path / "vmlinux", binary)
+    assert chosen == ("kvm" if works else "tcg")
+
+
+async def test_a_first_start_is_emulated_and_has_kvm_tried_in_a_place_of_the_queue(tmp_path):
+    binary, cache, queue = script(tmp_path, "exit 1"), tmp_path / "acceleration.json", StartQueue(1)
+    choice = AccelerationChoice("auto", cache, queue)
+    await queue.enter()  # this machine's own start
+    assert await choice.choose(tmp_path / "vmlinux", binary) == "tcg"
+    assert not cache.exists()
+    queue.leave()
+    await asyncio.wait_for(choice._trial, 10)
+    assert json.loads(cache.read_text())["works"] is False
+    await choice.close()
+
+
+async def test_a_wish_is_followed_without_a_trial(tmp_path):
+    choice = AccelerationChoice("kvm", tmp_path / "acceleration.json", StartQueue(1))
+    assert await choice.choose(tmp_path / "vmlinux", "none") == "kvm"
+    assert choice._trial is None
+    with pytest.raises(ValueError, match="auto, tcg or kvm"):
+        AccelerationChoice("xen", tmp_path / "acceleration.json", StartQueue(1))
 
 
 @pytest.mark.parametrize(
     "text", [None, "", "[]", "{}", json.dumps({"works": True, "reason": "", "key": "another boot"})]
 )
-def test_without_a_verdict_for_this_boot_it_is_emulation(tmp_path, text):
+def test_a_verdict_for_another_boot_or_a_broken_one_is_none(tmp_path, text):
     cache = tmp_path / "acceleration.json"
     if text is not None:
         cache.write_text(text)
-    assert acceleration.choose(cache, KEY) == "tcg"
+    assert acceleration.read_verdict(cache, KEY) is None
 
 
 def test_the_key_changes_with_qemu():
