@@ -16,11 +16,15 @@ for (const name of readdirSync('style').filter(one => one.endsWith('.css'))) {
   text.split('\n').forEach((line, index) => {
     const declarations = line.includes('{') ? '' : line;
     for (const match of declarations.matchAll(LITERAL)) {
-      console.error(`style/${name}:${index + 1}: a colour of its own: ${match[0].trim()}`);
+      console.error(
+        `style/${name}:${index + 1}: a colour of its own: ${match[0].trim()}`
+      );
       bad += 1;
     }
     for (const match of line.matchAll(/var\((--(?!jp-|educloud-)[\w-]+)/g)) {
-      console.error(`style/${name}:${index + 1}: not a --jp-* variable: ${match[1]}`);
+      console.error(
+        `style/${name}:${index + 1}: not a --jp-* variable: ${match[1]}`
+      );
       bad += 1;
     }
   });

@@ -1,10 +1,10 @@
 /**
- * Which lease a command is about, when its arguments do not say.
+ * Which lab and which lease are meant, where it is not said outright.
  */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { ICloudModel, ILabFinder } from './tokens';
+import type { ICloudModel, ILabChoice, ILabFinder } from './tokens';
 import type { Lease } from './wire';
 
 /**
@@ -55,4 +55,25 @@ export async function chooseLease(
   });
   const index = answer.value === null ? -1 : labels.indexOf(answer.value);
   return answer.button.accept ? (leases[index] ?? null) : null;
+}
+
+/** The lab that a notebook's metadata or a panel's payload names; null when it names none. */
+export function readChoice(data: unknown): ILabChoice | null {
+  if (typeof data !== 'object' || data === null) {
+    return null;
+  }
+  const { lab, machine_profile, slot } = data as Record<string, unknown>;
+  if (
+    typeof lab !== 'string' ||
+    typeof machine_profile !== 'string' ||
+    lab === '' ||
+    machine_profile === ''
+  ) {
+    return null;
+  }
+  return {
+    lab,
+    machine_profile,
+    ...(typeof slot === 'string' && slot !== '' ? { slot } : {})
+  };
 }

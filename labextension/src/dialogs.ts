@@ -88,8 +88,7 @@ export async function askDelete(
     ]
   });
   body.onInput = () => {
-    const button =
-      dialog.node.querySelector<HTMLButtonElement>('.jp-mod-warn');
+    const button = dialog.node.querySelector<HTMLButtonElement>('.jp-mod-warn');
     if (button) {
       button.disabled = !confirms(lease, body.getValue());
     }

@@ -7,11 +7,7 @@ import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 
-import {
-  CommandIDs,
-  type ICloudModel,
-  type ICloudSettings
-} from './tokens';
+import { CommandIDs, type ICloudModel, type ICloudSettings } from './tokens';
 import { jobTitle, progressNow } from './views/progress';
 import { formatDuration, secondsUntil } from './views/time';
 import type { Job, Lease } from './wire';

@@ -94,6 +94,7 @@ export class TerminalTab extends BoxPanel {
   }
 
   protected onActivateRequest(msg: Message): void {
+    super.onActivateRequest(msg);
     if (this._terminal) {
       this._terminal.activate();
     } else {
@@ -146,9 +147,7 @@ export class TerminalTab extends BoxPanel {
   }
 
   private _isReady(): boolean {
-    return (
-      this._options.context.model.lease(this.leaseId)?.phase === 'ready'
-    );
+    return this._options.context.model.lease(this.leaseId)?.phase === 'ready';
   }
 
   /** Follow the machine: it may have gone to sleep, or be back. */
@@ -193,9 +192,7 @@ export namespace TerminalTab {
     name: string;
     context: IViewContext;
     /** Connect to the session of that name if it runs; null when it does not. */
-    existing(
-      name: string
-    ): Promise<TerminalSession.ITerminalConnection | null>;
+    existing(name: string): Promise<TerminalSession.ITerminalConnection | null>;
     /** Connect to the session of that name, made when it is not running. Rejects with RequestError. */
     connect(name: string): Promise<TerminalSession.ITerminalConnection>;
     /** Font, theme and the rest, as JupyterLab's own terminals have them. */

@@ -15,9 +15,7 @@ import { requestUrl } from './request';
 export const VM_PREFIX = 'educloud/vm/';
 
 /** The lease and the number in a terminal's name `<lease_id>-<n>`; null when it is not such a name. */
-export function parseName(
-  name: string
-): { leaseId: string; n: number } | null {
+export function parseName(name: string): { leaseId: string; n: number } | null {
   const match = /^(.+)-([1-9]\d*)$/.exec(name);
   return match ? { leaseId: match[1], n: Number(match[2]) } : null;
 }

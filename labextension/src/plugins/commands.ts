@@ -9,7 +9,7 @@ import type {
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { chooseLease, obviousLease } from '../choose';
+import { chooseLease, obviousLease, readChoice } from '../choose';
 import {
   CommandIDs,
   DOMAIN,
@@ -19,7 +19,6 @@ import {
 } from '../tokens';
 import { machineIcon } from '../views/icons';
 import type { Action } from '../wire';
-import { readChoice } from './finder';
 
 export const commandsPlugin: JupyterFrontEndPlugin<void> = {
   id: 'educloud-lab:commands',
@@ -52,9 +51,7 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
       const lease = obviousLease(model, finder, id as string | undefined);
       return (
         lease === 'ambiguous' ||
-        (lease?.actions ?? []).some(
-          one => one.action === action && one.enabled
-        )
+        (lease?.actions ?? []).some(one => one.action === action && one.enabled)
       );
     };
 
@@ -105,7 +102,9 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
 
     commands.addCommand(CommandIDs.stop, {
       label: trans.__('Stop Lab Machine'),
-      caption: trans.__('Put the machine to sleep; the files in its volume stay'),
+      caption: trans.__(
+        'Put the machine to sleep; the files in its volume stay'
+      ),
       describedBy: forLease,
       isEnabled: args => can('stop', args.lease_id),
       execute: async args => {

@@ -48,7 +48,8 @@ export const consolePlugin: JupyterFrontEndPlugin<void> = {
         }
       },
       isEnabled: args =>
-        Boolean(args.lease_id) || obviousLease(model, finder, undefined) !== null,
+        Boolean(args.lease_id) ||
+        obviousLease(model, finder, undefined) !== null,
       execute: async args => {
         let id = args.lease_id as string | undefined;
         id ??= (await chooseLease(model, finder, undefined, trans))?.id;

@@ -6,28 +6,8 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { Signal, type ISignal } from '@lumino/signaling';
 
+import { readChoice } from '../choose';
 import { ILabFinder, type ILabChoice } from '../tokens';
-
-/** The lab that a notebook's metadata or a panel's payload names; null when it names none. */
-export function readChoice(data: unknown): ILabChoice | null {
-  if (typeof data !== 'object' || data === null) {
-    return null;
-  }
-  const { lab, machine_profile, slot } = data as Record<string, unknown>;
-  if (
-    typeof lab !== 'string' ||
-    typeof machine_profile !== 'string' ||
-    lab === '' ||
-    machine_profile === ''
-  ) {
-    return null;
-  }
-  return {
-    lab,
-    machine_profile,
-    ...(typeof slot === 'string' && slot !== '' ? { slot } : {})
-  };
-}
 
 class LabFinder implements ILabFinder {
   constructor(private _tracker: INotebookTracker) {
@@ -81,6 +61,5 @@ export const finderPlugin: JupyterFrontEndPlugin<ILabFinder | null> = {
   autoStart: true,
   provides: ILabFinder,
   requires: [INotebookTracker],
-  activate: (_, tracker: INotebookTracker): ILabFinder =>
-    new LabFinder(tracker)
+  activate: (_, tracker: INotebookTracker): ILabFinder => new LabFinder(tracker)
 };

@@ -13,6 +13,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { Message } from '@lumino/messaging';
 import { PanelLayout, Widget } from '@lumino/widgets';
 
+import { readChoice } from '../choose';
 import {
   DOMAIN,
   ICloudModel,
@@ -21,7 +22,6 @@ import {
   WIDGET_MODULE
 } from '../tokens';
 import type { IViewContext } from '../views/context';
-import { readChoice } from './finder';
 import { viewContext } from './viewcontext';
 
 /** The version of the contract between the notebook's widget and its view. */

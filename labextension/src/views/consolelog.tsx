@@ -113,7 +113,8 @@ export class ConsoleLog extends ReactWidget {
           aria-label={this.title.label}
           className="educloud-consoleText"
         >
-          {text || (this._reading ? '' : trans.__('The console is empty so far.'))}
+          {text ||
+            (this._reading ? '' : trans.__('The console is empty so far.'))}
         </pre>
       </ViewProvider>
     );

@@ -8,12 +8,7 @@ import * as React from 'react';
 import type { Lease, Volume, VolumeStage } from '../wire';
 import { ActionButton } from './button';
 import { useNow, useView } from './context';
-import {
-  formatBytes,
-  formatClock,
-  formatDuration,
-  secondsUntil
-} from './time';
+import { formatBytes, formatClock, formatDuration, secondsUntil } from './time';
 
 /** From here on the time left is shown as a warning. */
 export const SOON_S = 600;

@@ -29,7 +29,7 @@ export function phaseWord(phase: Phase, trans: TranslationBundle): string {
     case 'waiting':
       return trans.__('Waiting');
     case 'trouble':
-      return trans.__('Needs attention');
+      return trans.__('Trouble');
   }
 }
 
@@ -74,7 +74,9 @@ function Buttons(props: { lease: Lease }): React.JSX.Element {
           name="start"
           kind="accept"
           label={
-            lease.phase === 'trouble' ? trans.__('Try again') : trans.__('Start')
+            lease.phase === 'trouble'
+              ? trans.__('Try again')
+              : trans.__('Start')
           }
           disabled={!start.enabled || pending !== null}
           disabledReason={start.reason}
@@ -193,7 +195,9 @@ export function LeaseCard(props: { lease: Lease }): React.JSX.Element {
       <Buttons lease={lease} />
       <TimeLeft lease={lease} />
       <Volumes lease={lease} />
-      {lease.job && !lease.job.in_flight ? <JobProgress job={lease.job} /> : null}
+      {lease.job && !lease.job.in_flight ? (
+        <JobProgress job={lease.job} />
+      ) : null}
       <MachineFacts lease={lease} />
       <Footer lease={lease} />
     </CardFrame>

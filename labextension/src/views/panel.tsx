@@ -10,9 +10,7 @@ import { LeaseCard } from './leasecard';
 import { OffCard } from './offcard';
 import { ServerState } from './serverstate';
 
-export function Panel(props: {
-  choice: ILabChoice | null;
-}): React.JSX.Element {
+export function Panel(props: { choice: ILabChoice | null }): React.JSX.Element {
   const { trans } = useView();
   const model = useModel();
   const { choice } = props;

@@ -62,6 +62,22 @@ export function progressNow(job: Job, now_ms: number): number {
   return Math.min(Math.max(job.progress, over / whole), 0.99);
 }
 
+/** Seconds that the rest will probably take; counts down between two snapshots. Null when not known. */
+export function timeLeft(job: Job, now_ms: number): number | null {
+  if (!job.estimate_s) {
+    return null;
+  }
+  const doing = job.steps.find(step => step.state === 'doing');
+  if (!doing?.estimate_s) {
+    return job.estimate_s;
+  }
+  const rest_s = job.steps
+    .filter(step => step.state === 'todo')
+    .reduce((sum, step) => sum + (step.estimate_s ?? 0), 0);
+  const passed_s = -(secondsUntil(doing.started_at, now_ms) ?? 0);
+  return rest_s + Math.max(doing.estimate_s - passed_s, 1);
+}
+
 function StepRow(props: { step: Step; now_ms: number }): React.JSX.Element {
   const { trans } = useView();
   const { step, now_ms } = props;
@@ -119,11 +135,11 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
   const { trans } = useView();
   const { job } = props;
   const now_ms = useNow(job.in_flight);
-  const failed = job.steps.some(step => step.state === 'failed');
+  const failed = job.steps.find(step => step.state === 'failed');
   if (job.steps.length === 0) {
     return null;
   }
-  if (!job.in_flight && !failed) {
+  if (!job.in_flight) {
     const took_s = job.steps.reduce(
       (sum, step) =>
         sum + (secondsBetween(step.started_at, step.ended_at) ?? 0),
@@ -132,9 +148,11 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
     return (
       <details className="educloud-details">
         <summary>
-          {job.kind === 'start'
-            ? trans.__('Started in %1', formatDuration(took_s, trans))
-            : trans.__('Last steps, %1', formatDuration(took_s, trans))}
+          {failed
+            ? trans.__('Came as far as: %1', failed.title)
+            : job.kind === 'start'
+              ? trans.__('Started in %1', formatDuration(took_s, trans))
+              : trans.__('Last steps, %1', formatDuration(took_s, trans))}
         </summary>
         <Steps job={job} now_ms={now_ms} />
       </details>
@@ -142,35 +160,29 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
   }
   const share = progressNow(job, now_ms);
   const percent = Math.round(share * 100);
+  const left_s = timeLeft(job, now_ms);
   const again_s = secondsUntil(job.next_attempt_at, now_ms);
   return (
     <div className="educloud-job">
-      {job.in_flight ? (
-        <>
-          <div
-            className="educloud-bar"
-            role="progressbar"
-            aria-label={jobTitle(job.kind, trans)}
-            aria-valuemin={0}
-            aria-valuemax={100}
-            aria-valuenow={percent}
-            aria-valuetext={trans.__('%1 percent', percent)}
-          >
-            <div style={{ width: `${percent}%` }} />
-          </div>
-          <p className="educloud-barText">
-            <span>{jobTitle(job.kind, trans)}</span>
-            <span>
-              {job.estimate_s
-                ? trans.__(
-                    'about %1 left',
-                    formatDuration(job.estimate_s, trans)
-                  )
-                : trans.__('%1 %', percent)}
-            </span>
-          </p>
-        </>
-      ) : null}
+      <div
+        className="educloud-bar"
+        role="progressbar"
+        aria-label={jobTitle(job.kind, trans)}
+        aria-valuemin={0}
+        aria-valuemax={100}
+        aria-valuenow={percent}
+        aria-valuetext={trans.__('%1 percent', percent)}
+      >
+        <div style={{ width: `${percent}%` }} />
+      </div>
+      <p className="educloud-barText">
+        <span>{trans.__('%1 %', percent)}</span>
+        {left_s !== null && left_s > 0 ? (
+          <span>
+            {trans.__('about %1 left', formatDuration(left_s, trans))}
+          </span>
+        ) : null}
+      </p>
       <Steps job={job} now_ms={now_ms} />
       {job.attempts > 1 && again_s !== null && again_s > 0 ? (
         <p className="educloud-hint">

@@ -19,9 +19,7 @@ class Rendered extends ReactWidget {
   }
 
   protected render(): React.JSX.Element {
-    return (
-      <ViewProvider value={this._context}>{this._render()}</ViewProvider>
-    );
+    return <ViewProvider value={this._context}>{this._render()}</ViewProvider>;
   }
 }
 

@@ -118,7 +118,11 @@ export function Sidebar(props: ISidebarProps): React.JSX.Element {
       a.lab.localeCompare(b.lab)
   );
   return (
-    <div className="educloud-sidebar" role="region" aria-label={trans.__('Lab machine')}>
+    <div
+      className="educloud-sidebar"
+      role="region"
+      aria-label={trans.__('Lab machine')}
+    >
       <ServerState />
       {model.serverState === 'connecting' ? (
         <p className="educloud-hint" role="status">
@@ -132,7 +136,10 @@ export function Sidebar(props: ISidebarProps): React.JSX.Element {
           kind="warning"
           problem={{
             code: 'cloud-unreachable',
-            what: trans.__('The cloud "%1" cannot be reached.', snapshot.cloud.name),
+            what: trans.__(
+              'The cloud "%1" cannot be reached.',
+              snapshot.cloud.name
+            ),
             kept: trans.__('machines and files are where they were.'),
             next_step: trans.__('It is tried again by itself.')
           }}
