@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from educloud_lab.notebook import CloudPanel as CloudPanel
 
 try:
-    from educloud_lab._version import __version__ as __version__
+    from educloud_lab._version import __version__ as __version__  # type: ignore[import-not-found,unused-ignore]  # the build makes it
 except ImportError:  # a source tree that was never built or installed
     __version__ = "0.0.0.dev0"
 

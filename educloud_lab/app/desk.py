@@ -15,6 +15,7 @@ from educloud_lab.domain.errors import CloudUnreachableError, EducloudError
 
 if TYPE_CHECKING:
     from educloud_lab.broker.api import BrokerApi
+    from educloud_lab.ports.shell import Grant
     from educloud_lab.wire import models as wire
 
 RETRY_S = 10.0
@@ -159,6 +160,18 @@ class BrokerDesk:
         broker, self._broker = self._broker, None
         if broker is not None:
             await broker.close()
+
+
+class DeskGrants:
+    """Grants from a broker that is built when the first one is asked for."""
+
+    def __init__(self, desk: BrokerDesk) -> None:
+        self._desk = desk
+
+    async def grant(self, person: str, lease_id: str) -> Grant:
+        """See ``BrokerApi.grant``."""
+        broker = await self._desk.broker()
+        return await broker.grant(person, lease_id)
 
 
 def _retrieve(task: asyncio.Task[BrokerApi]) -> None:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 from jupyter_server.extension.application import ExtensionApp
 
+from educloud_lab.adapters.ssh import AsyncsshShell
 from educloud_lab.app.config import Educloud
-from educloud_lab.app.desk import BrokerDesk
+from educloud_lab.app.desk import BrokerDesk, DeskGrants
 from educloud_lab.app.person import current_person
+from educloud_lab.server.connections import MachineConnections
 from educloud_lab.server.desk import SETTING as DESK
 from educloud_lab.server.feed import Feed
-from educloud_lab.server.routes import rules
+from educloud_lab.server.routes import below, rules
 from educloud_lab.server.socket import SETTING as SOCKETS
 from educloud_lab.server.socket import Sockets
+from educloud_lab.server.terminals import TerminalService, terminal_routes
 
 if TYPE_CHECKING:
     from educloud_lab.broker.api import BrokerApi
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 class EducloudExtension(ExtensionApp):
     """The lab bench beside the notebook."""
 
+    terminals: TerminalService
+
     name = "educloud_lab"
     extension_url = "/lab"
     load_other_extensions = True
@@ -33,13 +38,18 @@ class EducloudExtension(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Put the desk where the handlers find it."""
-        desk = BrokerDesk(self.build_broker, person=current_person(), cloud_kind=self._cloud_kind)
+        person = current_person()
+        desk = BrokerDesk(self.build_broker, person=person, cloud_kind=self._cloud_kind)
+        self.terminals = TerminalService(MachineConnections(DeskGrants(desk), AsyncsshShell()), person=person)
         self.settings |= {DESK: desk, SOCKETS: Sockets(Feed(desk))}
 
     def initialize_handlers(self) -> None:
         """Register the routes with the base URL taken literally (the stock way reads it as a pattern)."""
         assert self.serverapp is not None
-        self.serverapp.web_app.add_handlers(".*$", rules(self.serverapp.base_url))  # type: ignore[no-untyped-call]  # Jupyter Server
+        base_url = self.serverapp.base_url
+        self.serverapp.web_app.add_handlers(  # type: ignore[no-untyped-call]  # Jupyter Server's own
+            ".*$", [*rules(base_url), *below(base_url, terminal_routes(self.terminals))]
+        )
 
     def _cloud_kind(self) -> tuple[str, str]:
         remote = str(self.config.get("Educloud", {}).get("cloud_endpoint", ""))
@@ -61,5 +71,6 @@ class EducloudExtension(ExtensionApp):
         """Close the sockets with a message, then the broker; jobs in flight stay recorded."""
         sockets: Sockets = self.settings[SOCKETS]
         await sockets.close()
+        await self.terminals.stop()
         desk: BrokerDesk = self.settings[DESK]
         await desk.close()

@@ -6,15 +6,29 @@ from typing import Any
 
 from traitlets.config import Application
 
+from educloud_lab import __version__
+
 
 class EducloudApp(Application):
     """The command line."""
 
     name = "educloud"
+    version = __version__
     description = "Virtual machines beside the notebook, and the small cloud that runs them on a laptop."
+    examples = """educloud lab notebooks/01-your-first-machine.ipynb
+    educloud status
+    educloud doctor"""
 
     # Named as text: each command is imported only when it is used.
     subcommands: Any = {  # noqa: RUF012 - traitlets' own name and kind of attribute
+        "lab": (
+            "educloud_lab.app.lab_app.OpenLabApp",
+            "Open JupyterLab on a notebook, with images and local cloud made ready.",
+        ),
+        "status": (
+            "educloud_lab.app.status_app.StatusApp",
+            "Show your machines, as a running Jupyter server sees them.",
+        ),
         "cloud": ("educloud_lab.app.cloud_app.CloudApp", "Start, look at, stop and reset the local cloud."),
         "gateway": ("educloud_lab.app.gateway_app.GatewayApp", "Run the SSH front end."),
         "image": ("educloud_lab.app.image_app.ImageApp", "Build and list images."),

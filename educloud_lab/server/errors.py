@@ -32,6 +32,7 @@ STATUS: dict[type[errors.EducloudError], HTTPStatus] = {
     errors.CloudRefusedError: HTTPStatus.BAD_GATEWAY,
     errors.ShellError: HTTPStatus.BAD_GATEWAY,
     errors.MachineUnreachableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NeverAnsweredError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.HostKeyError: HTTPStatus.BAD_GATEWAY,
     errors.LoginRefusedError: HTTPStatus.BAD_GATEWAY,
     errors.CommandFailedError: HTTPStatus.BAD_GATEWAY,

@@ -7,7 +7,9 @@ to load.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from tornado.web import RequestHandler
 
@@ -90,7 +92,14 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def rules(base_url: str) -> list[tuple[str, type[RequestHandler]]]:
-    """Return tornado's rules. The base URL is taken literally: it may hold ``+`` and other odd characters."""
+def rules(base_url: str) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """Return tornado's rules for the table."""
+    return below(base_url, [(route.pattern, route.handler, {}) for route in ROUTES])
+
+
+def below(
+    base_url: str, patterns: Iterable[tuple[str, type[RequestHandler], dict[str, Any]]]
+) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """Put patterns below the base URL, which is taken literally: it may hold ``+`` and other odd characters."""
     base = re.escape("/" + base_url.strip("/") + "/") if base_url.strip("/") else "/"
-    return [(base + route.pattern, route.handler) for route in ROUTES]
+    return [(base + pattern, handler, arguments) for pattern, handler, arguments in patterns]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import posixpath
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,7 +82,8 @@ class FakeBroker:
         try:
             while True:
                 async with self.changed:
-                    await self.changed.wait_for(lambda: self.version > sent or self.watch_failure is not None)
+                    while self.version <= sent and self.watch_failure is None:
+                        await self.changed.wait()
                 if self.watch_failure is not None:
                     raise self.watch_failure
                 snapshot = await self.snapshot(person)
@@ -225,7 +227,7 @@ class Caller:
         if body:
             sent["Content-Type"] = "application/json"
         reply = await self._http.fetch(
-            self._base_url + API + path,
+            self._base_url + posixpath.normpath(API + path),
             method=method,
             headers=sent | (headers or {}),
             body=body if body or method in {"POST", "PUT", "PATCH"} else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 from jupyter_server.auth.authorizer import Authorizer
@@ -11,7 +12,8 @@ from tornado.web import RequestHandler
 from educloud_lab.domain import errors
 from educloud_lab.server import errors as server_errors
 from educloud_lab.server.base import Guard
-from educloud_lab.server.routes import PREFIX, ROUTES, rules
+from educloud_lab.server.routes import PREFIX, ROUTES, below, rules
+from educloud_lab.server.terminals import terminal_routes
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PROBES = [(route, method) for route in ROUTES for method in METHODS]
@@ -140,11 +142,23 @@ def registered(server):
     return found
 
 
-async def test_nothing_is_registered_that_is_not_in_the_table(server, base_url):
-    declared = {(pattern.rstrip("$"), handler) for pattern, handler in rules(base_url)}
-    found = set(registered(server))
-    assert found == declared
-    assert len(found) == len(ROUTES)
+TERMINALS = terminal_routes(None)
+
+
+async def test_nothing_is_registered_that_is_not_in_the_tables(server, base_url):
+    declared = {(pattern, handler) for pattern, handler, _ in [*rules(base_url), *below(base_url, TERMINALS)]}
+    assert set(registered(server)) == declared
+    assert len(declared) == len(ROUTES) + len(TERMINALS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("route", TERMINALS, ids=lambda route: route[0])
+async def test_terminals_not_signed_in(call, broker, route, method):
+    path = re.sub(r"\(.*\)", "vm-x", route[0]).removeprefix("educloud/")
+    status, _, _ = await call.raw(method, f"../../{path}", signed_in=False)
+    # Stock handlers name their methods, and tornado refuses the others before anybody is asked for.
+    assert status in ({401, 403} if method in route[1].SUPPORTED_METHODS else {405})
+    assert broker.calls == []
 
 
 def test_every_handler_of_the_table_is_guarded_first():
@@ -158,8 +172,8 @@ def test_every_handler_of_the_table_is_guarded_first():
 
 def test_addresses_begin_with_the_versioned_prefix():
     assert PREFIX == "educloud/api/v1/"
-    assert [pattern for pattern, _ in rules("/a+b/")][0].startswith("/a\\+b/educloud/api/v1/")
-    assert [pattern for pattern, _ in rules("/")][0].startswith("/educloud/api/v1/")
+    assert rules("/a+b/")[0][0].startswith("/a\\+b/educloud/api/v1/")
+    assert rules("/")[0][0].startswith("/educloud/api/v1/")
 
 
 def tree(kind):

@@ -40,7 +40,7 @@ async def receive(socket):
 async def settle(server):
     """Wait until the server has noticed that its sockets are gone."""
     async with asyncio.timeout(5):
-        while len(server.web_app.settings[SETTING]):
+        while len(server.web_app.settings[SETTING]):  # noqa: ASYNC110 - the server has no event for a test to wait for
             await asyncio.sleep(0.01)
 
 
@@ -118,7 +118,7 @@ async def test_closed_sockets_leave_no_task_and_no_watch(connect, broker, server
             socket.close()
         await settle(server)
         async with asyncio.timeout(5):
-            while our_tasks():
+            while our_tasks():  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.01)
         assert broker.watchers == 0
 

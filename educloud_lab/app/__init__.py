@@ -1,0 +1,1 @@
+"""The only room that sees every room: configuration, wiring, extension, command line."""

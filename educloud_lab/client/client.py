@@ -1,0 +1,171 @@
+"""A synchronous client: one method for each route, replies as wire models, refusals as our errors."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from educloud_lab.client.errors import ServerUnreachableError, WaitTimeoutError, error_of
+from educloud_lab.client.find import Server, find_server
+from educloud_lab.domain.errors import NotFoundError
+from educloud_lab.wire import models as wire
+
+PREFIX = "educloud/api/v1/"
+POLL_S = 0.5
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+class Client:
+    """Asks one Jupyter server.
+
+    Parameters
+    ----------
+    server : where it answers.
+    timeout_s : for each request.
+    transport : another way to send requests; tests give one.
+    """
+
+    def __init__(
+        self, server: Server, *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.server = server
+        if transport is None and server.socket:
+            transport = httpx.HTTPTransport(uds=server.socket)
+        headers = {"Authorization": f"token {server.token}"} if server.token else {}
+        # trust_env=False: a proxy of the environment knows nothing of our loopback, and must not see tokens.
+        self._http = httpx.Client(
+            base_url=server.url + PREFIX, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Let the connection go. Repeatable."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<educloud_lab client of {self.server.url}>"
+
+    def hello(self) -> wire.Hello:
+        """Return the server's versions."""
+        return self._ask("GET", "hello", wire.Hello)
+
+    def snapshot(self) -> wire.Snapshot:
+        """Return everything that you may see."""
+        return self._ask("GET", "snapshot", wire.Snapshot)
+
+    def ensure(self, *, lab: str, machine_profile: str, slot: str = "main", start: bool = False) -> wire.Lease:
+        """Return the lease of a lab, made when it does not exist; starts its machine when asked to."""
+        request = wire.LeaseRequest(lab=lab, machine_profile=machine_profile, slot=slot, start=start)
+        return self._ask("POST", "leases", wire.Lease, request)
+
+    def lease(self, lease_id: str) -> wire.Lease:
+        """Return one lease as it is now.
+
+        Raises
+        ------
+        NotFoundError
+            There is none of that id.
+        """
+        for lease in self.snapshot().leases:
+            if lease.id == lease_id:
+                return lease
+        raise NotFoundError("There is no such machine, or it is not yours.")
+
+    def start(self, lease_id: str) -> wire.Lease:
+        """Want it running. A second Start is the same Start."""
+        return self._ask("POST", f"leases/{lease_id}/start", wire.Lease)
+
+    def stop(self, lease_id: str) -> wire.Lease:
+        """Want it stopped; its data volume is saved first."""
+        return self._ask("POST", f"leases/{lease_id}/stop", wire.Lease)
+
+    def delete(self, lease_id: str, *, confirm: str) -> wire.Lease:
+        """Delete its machine (the data volume stays); ``confirm`` is the lab's name."""
+        return self._ask("POST", f"leases/{lease_id}/delete", wire.Lease, wire.DeleteRequest(confirm=confirm))
+
+    def extend(self, lease_id: str) -> wire.Lease:
+        """Keep it: the full time again from now."""
+        return self._ask("POST", f"leases/{lease_id}/extend", wire.Lease)
+
+    def console(self, lease_id: str) -> str:
+        """Return the console output of its instance."""
+        return self._ask("GET", f"leases/{lease_id}/console", wire.Console).text
+
+    def wait(self, lease_id: str, *, phase: str = "ready", timeout_s: float = 300.0) -> wire.Lease:
+        """Return the lease once it is in a phase.
+
+        Raises
+        ------
+        WaitTimeoutError
+            Not within ``timeout_s`` seconds.
+        EducloudError
+            It came into trouble instead: the lease's own problem.
+        """
+        wanted = wire.Phase(phase)
+        end = time.monotonic() + timeout_s
+        while True:
+            lease = self.lease(lease_id)
+            if lease.phase is wanted:
+                return lease
+            if lease.phase is wire.Phase.TROUBLE and lease.problem is not None:
+                problem = lease.problem
+                raise error_of(problem.code, problem.what, problem.kept, problem.next_step)
+            left_s = end - time.monotonic()
+            if left_s <= 0:
+                raise WaitTimeoutError(
+                    f"The machine of '{lease.lab}' is not {phase} after {timeout_s:g} s: {lease.headline}.",
+                    kept="It goes on by itself.",
+                    next_step="Wait longer, or look at its card.",
+                )
+            time.sleep(min(POLL_S, left_s))
+
+    def _ask(self, method: str, path: str, reply: type[Reply], body: BaseModel | None = None) -> Reply:
+        content: dict[str, Any] = {}
+        if body is not None:
+            content = {"content": body.model_dump_json(), "headers": {"Content-Type": "application/json"}}
+        try:
+            answer = self._http.request(method, path, **content)
+        except httpx.HTTPError as error:
+            raise ServerUnreachableError(
+                f"The Jupyter server at {self.server.url} does not answer ({type(error).__name__}).",
+                kept="Machines and volumes do not depend on it.",
+                next_step="See that it runs, then try again.",
+            ) from error
+        try:
+            if answer.is_success:
+                return reply.model_validate_json(answer.content)
+            problem = wire.ErrorReply.model_validate_json(answer.content).error
+        except ValidationError as error:
+            raise ServerUnreachableError(
+                f"The server at {self.server.url} gave an answer that is none of ours (HTTP {answer.status_code}).",
+                next_step="Install the same version of educloud-lab beside the server and beside the kernel, then"
+                " restart the server, not the kernel.",
+            ) from error
+        raise error_of(problem.code, problem.what, problem.kept, problem.next_step)
+
+
+def connect(server: Server | None = None, *, timeout_s: float = 30.0) -> Client:
+    """Return a client of the Jupyter server that this Python belongs to.
+
+    Parameters
+    ----------
+    server : where to ask instead of looking.
+    timeout_s : for each request.
+
+    Raises
+    ------
+    ServerNotFoundError
+        There is none to be found.
+    """
+    return Client(server or find_server(), timeout_s=timeout_s)
