@@ -58,6 +58,15 @@ def scan(folders: Folders, known: frozenset[str]) -> list[_Found]:
     return found
 
 
+def fingerprint(folders: Folders) -> frozenset[tuple[str, int]]:
+    """Return what changes when an image is built, replaced or removed."""
+    found = set()
+    for path in folders.images.glob(f"[!.]*/{MANIFEST_NAME}"):
+        with contextlib.suppress(OSError):
+            found.add((path.parent.name, path.stat().st_mtime_ns))
+    return frozenset(found)
+
+
 def stored(manifest: ImageManifest) -> str:
     """Return where an image's files are kept, relative to the cloud's folder."""
     return f"images/{manifest.name}/{manifest.version}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 from educloud_lab.gateway.config import GatewayConfig
 from educloud_lab.localcloud.accounts import load_accounts, write_private
 from educloud_lab.localcloud.errors import LocalCloudError, StartFailedError
+from educloud_lab.localcloud.listening import bind
 from educloud_lab.localcloud.processes import end, end_surely, is_alive, launch
 from educloud_lab.localcloud.settings import Folders
 
@@ -91,6 +93,8 @@ def start(
         else:
             if is_alive(api.get("pid"), api.get("start_ticks")):
                 end_surely(api["pid"], api["start_ticks"], 5.0)  # it runs, but answers nothing any more
+            if port is not None:
+                bind(port, None).close()  # so that the refusal comes from here, in one sentence
             arguments = ["cloud", "serve"]
             arguments += [f"--port={port}"] if port is not None else []
             arguments += [f"--hypervisor={hypervisor}"] if hypervisor is not None else []
@@ -236,7 +240,7 @@ def _api_answers(api: dict[str, Any]) -> bool:
     try:
         with opener.open(request, timeout=5) as answer:
             return bool(json.load(answer).get("boot_id") == api["boot_id"])
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 

@@ -7,27 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import json
 import logging
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from aiohttp import web
 
 from educloud_lab.localcloud.accounts import write_private
-from educloud_lab.localcloud.errors import AlreadyRunningError, PortTakenError
+from educloud_lab.localcloud.errors import AlreadyRunningError
+from educloud_lab.localcloud.listening import HOST, bind
 from educloud_lab.localcloud.processes import start_ticks
 from educloud_lab.localcloud.service import LocalCloud
-from educloud_lab.localcloud.settings import DEFAULT_PORT, Folders, Settings
+from educloud_lab.localcloud.settings import Folders, Settings
 
 log = logging.getLogger("educloud.cloud")
-
-HOST = "127.0.0.1"
 
 
 async def serve(settings: Settings, port: int | None) -> None:
@@ -95,30 +92,6 @@ def only_one(folders: Folders) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def bind(asked: int | None, last: int | None) -> socket.socket:
-    """Return a listening socket on the loopback; raises :class:`PortTakenError` for a port that was asked for."""
-    candidates = [asked] if asked is not None else [*([last] if last else []), DEFAULT_PORT, 0]
-    for port in dict.fromkeys(candidates):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-            listener.listen(128)
-        except OSError as error:
-            listener.close()
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise
-            if asked is not None:
-                raise PortTakenError(
-                    f"Port {asked} is taken by another program (or not allowed). Nothing was started. Choose another"
-                    " with --port, or leave it out and a free one is taken."
-                ) from error
-            continue
-        listener.setblocking(False)
-        return listener
-    raise PortTakenError("No port is free on the loopback interface. Nothing was started.")
 
 
 def state_file(folders: Folders) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -82,7 +81,8 @@ class LocalCloud:
         self.supervisor = Supervisor(self.cloud, self.hypervisor, machines, volumes, gateway.publish)
         self.cloud.wake, self.cloud.reboot = self.supervisor.wake, self.supervisor.reboot
         self.api = Api(self.cloud, self.accounts)
-        self._loop_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._seen: frozenset[tuple[str, int]] = frozenset()
 
     async def open(self, *, supervise: bool = True) -> None:
         """Bring the state up to date, find machines again, register images and begin to supervise.
@@ -104,16 +104,14 @@ class LocalCloud:
             await self._metadata.open()
         await self.supervisor.recover()
         if supervise:
-            self._loop_task = asyncio.get_running_loop().create_task(self.supervisor.run(), name="supervisor")
+            loop = asyncio.get_running_loop()
+            self._tasks.append(loop.create_task(self.supervisor.run(), name="supervisor"))
+            self._tasks.append(loop.create_task(self._watch_images(), name="images"))
             self.supervisor.wake()
 
     async def close(self) -> None:
         """Let go of everything; machines go on. Repeatable."""
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop_task
-            self._loop_task = None
+        await self._end_tasks()
         await self.supervisor.close()
         if self._metadata is not None:
             await self._metadata.close()
@@ -123,22 +121,35 @@ class LocalCloud:
     async def register_images(self) -> None:
         """Register what lies in ``images/``, and drop kept files that nothing uses."""
         folders = self.settings.folders
+        self._seen = await asyncio.to_thread(imagestore.fingerprint, folders)
         known = await self.cloud.database.run(imagestore.verified)
         found = await asyncio.to_thread(imagestore.scan, folders, known)
         await imagestore.register(self.cloud, self.accounts, found)
         used = await self.cloud.database.run(_used_files)
         await asyncio.to_thread(imagestore.remove_unused, folders, used)
 
+    async def _watch_images(self) -> None:
+        """Register images that are built while the cloud runs."""
+        while True:
+            await asyncio.sleep(self.settings.images_period_s)
+            try:
+                if await asyncio.to_thread(imagestore.fingerprint, self.settings.folders) != self._seen:
+                    await self.register_images()
+            except Exception:  # whatever lies in the folder, the cloud goes on with the images that it has
+                log.exception("The images could not be looked at")
+
+    async def _end_tasks(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def halt(self) -> int:
         """Shut every machine down in order: EBS-backed ones stop, instance-store ones boot again with the cloud.
 
         Returns the number of machines that were shut down.
         """
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop_task
-            self._loop_task = None
+        await self._end_tasks()
         await self.supervisor.settle()
         rows = await self.cloud.database.run(_mark_for_halt)
 

@@ -131,6 +131,7 @@ class Settings:
     terminated_listed_s: float = 3600.0
     deleted_listed_s: float = 600.0
     watch_period_s: float = 1.0
+    images_period_s: float = 3.0
     memory_margin_bytes: int = 256 << 20  # left to the rest of the computer
     machine_overhead_bytes: int = 114 << 20  # translation cache (64 MiB) and the process itself
     settle_s: float = 60.0  # after this a machine's memory is counted as taken by the system itself

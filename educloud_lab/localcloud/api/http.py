@@ -85,7 +85,9 @@ class Api:
             parameters = dict((*query, *form))
             action = parameters.get("Action", "")
             text = await self._dispatch(service, action, caller, parameters)
-            log.info("%s %s %s: ok", request_id, account.name, _safe(action))
+            # Brokers look every few seconds: that they did is not news.
+            level = logging.DEBUG if action.startswith("Describe") else logging.INFO
+            log.log(level, "%s %s %s: ok", request_id, account.name, _safe(action))
             return web.Response(text=text, content_type="application/xml", charset="utf-8")
         except AuthError as error:
             log.info("%s refused: %s", request_id, error)

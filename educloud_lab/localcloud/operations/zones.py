@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
 from educloud_lab.localcloud.ids import new_id
+from educloud_lab.localcloud.model import InstanceType
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import require, split_verbose, tag_list, tags_of
 from educloud_lab.localcloud.state.tables import Node, SecurityGroup
@@ -33,7 +34,7 @@ _GROUP_FILTERS: dict[str, filters.Values[SecurityGroup]] = {
 
 async def describe_availability_zones(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """List the zones: the clusters of this cloud."""
-    names, _verbose = split_verbose(params.get("ZoneNames", ()), caller)
+    names, verbose = split_verbose(params.get("ZoneNames", ()), caller)
 
     def work(session: Session) -> list[str]:
         return sorted(set(session.scalars(select(Node.zone).where(Node.enabled))))
@@ -46,7 +47,23 @@ async def describe_availability_zones(cloud: Cloud, caller: Caller, params: dict
         if all(zone["ZoneName"] != name for zone in zones):
             raise ApiError("InvalidZone.NotFound", f"The zone '{name[:100]}' does not exist.")
     kept = [zone for zone in zones if not names or zone["ZoneName"] in names]
-    return {"AvailabilityZones": filters.apply(kept, params.get("Filters"), _ZONE_FILTERS, lambda _zone: {})}
+    kept = filters.apply(kept, params.get("Filters"), _ZONE_FILTERS, lambda _zone: {})
+    return {"AvailabilityZones": [*kept, *(_capacity_lines(cloud) if verbose else [])]}
+
+
+def _capacity_lines(cloud: Cloud) -> list[dict[str, Any]]:
+    """Return what Eucalyptus adds for its administrator: free and most machines of each type, as zones."""
+    lines = [{"ZoneName": "|- vm types", "State": "free / max   cpu   ram  disk"}]
+    for kind in cloud.types.values():
+        count = _fitting(cloud, kind)
+        state = f"{count:04} / {count:04}  {kind.cpus:2}   {kind.memory_mib:4}  {kind.disk_gib:4}"
+        lines.append({"ZoneName": f"|- {kind.name}", "State": state})
+    return [{**line, "RegionName": cloud.settings.region, "Messages": []} for line in lines]
+
+
+def _fitting(cloud: Cloud, kind: InstanceType) -> int:
+    free = cloud.free_memory_bytes()
+    return 999 if free is None else max(0, free // (kind.memory_bytes + cloud.settings.machine_overhead_bytes))
 
 
 async def describe_regions(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +82,6 @@ async def describe_instance_types(cloud: Cloud, caller: Caller, params: dict[str
     for name in names:
         if name not in cloud.types:
             raise invalid(f"Invalid instance type: {name[:60]}")
-    free = cloud.free_memory_bytes()
     details = []
     for kind in cloud.types.values():
         if names and kind.name not in names:
@@ -75,8 +91,7 @@ async def describe_instance_types(cloud: Cloud, caller: Caller, params: dict[str
             "NetworkInterfaces": 1,
         }  # fmt: skip
         if params.get("Availability"):
-            need = kind.memory_bytes + cloud.settings.machine_overhead_bytes
-            count = 999 if free is None else max(0, free // need)
+            count = _fitting(cloud, kind)
             zone = {"Name": kind.name, "ZoneName": cloud.settings.zone, "Max": count, "Available": count}
             entry["Availability"] = [zone]
         details.append(entry)

@@ -14,10 +14,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
-from educloud_lab.localcloud.errors import SchemaTooNewError
+from educloud_lab.localcloud.errors import LocalCloudError, SchemaTooNewError
 
 T = TypeVar("T")
 
@@ -39,6 +40,8 @@ class Database:
         ------
         SchemaTooNewError
             A newer version wrote it; nothing was changed.
+        LocalCloudError
+            The file is damaged or the disk is full.
         """
         await asyncio.get_running_loop().run_in_executor(self._executor, self._open)
 
@@ -66,6 +69,12 @@ class Database:
         event.listen(engine, "begin", _on_begin)
         try:
             upgrade(engine, self.path)
+        except DatabaseError as error:
+            engine.dispose()
+            raise LocalCloudError(
+                f"The local cloud's state ({self.path}) cannot be read: {error.orig}. It was left as it is. If the disk"
+                " is full, free some space; otherwise keep a copy and run `educloud cloud reset` to begin afresh."
+            ) from error
         except BaseException:
             engine.dispose()
             raise
