@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from traitlets.config import Application
 
 from educloud_lab.localcloud import process
 from educloud_lab.localcloud.errors import LocalCloudError
+from educloud_lab.localcloud.overview import Status
 from educloud_lab.localcloud.settings import DEFAULT_PORT, Folders, default_home
 
 
@@ -77,6 +79,8 @@ class CloudStartApp(_CloudCommand):
         begun = time.monotonic()
         announced = process.start(self._place(), port=self.port, hypervisor=self.hypervisor, say=_out)
         _print_images(process.status(self._place()))
+        if announced["hypervisor"] == "qemu" and not (shutil.which("qemu-system-x86_64") and shutil.which("qemu-img")):
+            _out("QEMU is missing, so machines cannot start: sudo apt-get install qemu-system-x86 qemu-utils")
         if self.port is None and f":{DEFAULT_PORT}/" not in announced["endpoint_url"]:
             _out(f"(Port {DEFAULT_PORT} is taken by another program, so another one is used.)")
         _out(f"Ready in {time.monotonic() - begun:.1f} s.")
@@ -231,7 +235,7 @@ class CloudApp(Application):
             self.subapp.start()
 
 
-def _print_images(found: process.Status) -> None:
+def _print_images(found: Status) -> None:
     for image in found.images:
         if image.state == "available":
             _out(f"Image     {image.image_id}  {image.name} ({image.kind})")

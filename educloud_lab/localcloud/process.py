@@ -10,11 +10,9 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,43 +20,12 @@ from educloud_lab.gateway.config import GatewayConfig
 from educloud_lab.localcloud.accounts import load_accounts, write_private
 from educloud_lab.localcloud.errors import LocalCloudError, StartFailedError
 from educloud_lab.localcloud.listening import bind
+from educloud_lab.localcloud.overview import Status, read_rows
 from educloud_lab.localcloud.processes import end, end_surely, is_alive, launch
 from educloud_lab.localcloud.settings import Folders
 
 READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 90.0
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """One instance, for people who look at the whole cloud."""
-
-    instance_id: str
-    state: str
-    address: str
-    instance_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteredImage:
-    """One image and what is wrong with it, if anything."""
-
-    image_id: str
-    name: str
-    kind: str
-    state: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What there is of the local cloud. ``announcement`` is the content of ``cloud.json``, None when it is down."""
-
-    api_running: bool
-    gateway_running: bool
-    announcement: dict[str, Any] | None
-    machines: tuple[Machine, ...]
-    images: tuple[RegisteredImage, ...]
 
 
 def start(
@@ -121,7 +88,7 @@ def status(home: Path) -> Status:
     folders = Folders(home)
     api, gateway = _read(folders.cloud / "api.state.json"), _read(folders.gateway / "gateway.state.json")
     running = _api_answers(api)
-    machines, images = _rows(folders.state)
+    machines, images = read_rows(folders.state)
     return Status(
         api_running=running,
         gateway_running=is_alive(gateway.get("pid"), gateway.get("start_ticks")),
@@ -145,7 +112,7 @@ def stop(home: Path, *, leave_machines: bool = False, say: Callable[[str], None]
             number = signal.SIGTERM if leave_machines else signal.SIGUSR2
             if not end(api["pid"], api["start_ticks"], number, STOP_LIMIT_S):
                 end_surely(api["pid"], api["start_ticks"], 5.0)
-        elif not leave_machines and any(m.state in ("running", "pending") for m in _rows(folders.state)[0]):
+        elif not leave_machines and any(m.state in ("running", "pending") for m in read_rows(folders.state)[0]):
             did = True
             tell("The local cloud was not running; shutting down the machines that it left.")
             asyncio.run(_halt(folders, api))
@@ -261,26 +228,6 @@ def _serialised(folders: Folders) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _rows(state: Path) -> tuple[tuple[Machine, ...], tuple[RegisteredImage, ...]]:
-    if not state.exists():
-        return (), ()
-    with contextlib.closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True, timeout=5)) as connection:
-        try:
-            machines = connection.execute(
-                "SELECT id, CASE WHEN resume THEN 'starts with the cloud' ELSE state END, address, instance_type"
-                " FROM instance WHERE state != 'terminated' ORDER BY id"
-            ).fetchall()
-            images = connection.execute(
-                "SELECT id, name, kind, state, message FROM image WHERE state != 'deregistered' ORDER BY key"
-            ).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise LocalCloudError(
-                f"The local cloud's state ({state}) cannot be read: {error}. It was not changed. If `educloud cloud"
-                " start` cannot repair it, keep a copy and run `educloud cloud reset`."
-            ) from error
-    return tuple(Machine(*row) for row in machines), tuple(RegisteredImage(*row) for row in images)
 
 
 async def _halt(folders: Folders, api: dict[str, Any]) -> None:

@@ -128,13 +128,17 @@ class LocalCloud:
         used = await self.cloud.database.run(_used_files)
         await asyncio.to_thread(imagestore.remove_unused, folders, used)
 
+    async def look_for_images(self) -> None:
+        """Register images anew if any was built, replaced or removed."""
+        if await asyncio.to_thread(imagestore.fingerprint, self.settings.folders) != self._seen:
+            await self.register_images()
+
     async def _watch_images(self) -> None:
         """Register images that are built while the cloud runs."""
         while True:
             await asyncio.sleep(self.settings.images_period_s)
             try:
-                if await asyncio.to_thread(imagestore.fingerprint, self.settings.folders) != self._seen:
-                    await self.register_images()
+                await self.look_for_images()
             except Exception:  # whatever lies in the folder, the cloud goes on with the images that it has
                 log.exception("The images could not be looked at")
 
