@@ -33,6 +33,7 @@ class Machine:
         self.host = KEYS.new_key_pair()
         self.flooded_bytes = 0
         self.shells = []
+        self.connections = []
         self.logins = 0
         self.acceptor = None
 
@@ -40,6 +41,9 @@ class Machine:
         machine = self
 
         class Server(asyncssh.SSHServer):
+            def connection_made(self, conn):
+                machine.connections.append(conn)
+
             def begin_auth(self, username):
                 machine.logins += 1
                 return True
@@ -64,8 +68,8 @@ class Machine:
 
     async def stop(self):
         self.acceptor.close()
-        for process in list(self.shells):
-            process.channel.get_connection().abort()
+        for connection in self.connections:
+            connection.abort()
         await self.acceptor.wait_closed()
 
     async def shell(self, process):
@@ -96,13 +100,15 @@ class Machine:
             out.write(f"\r\n{columns}x{rows} {process.term_type} {process.env.get('LANG')}".encode())
         elif command == "flood":
             flood = asyncio.create_task(self.flood(out))
-            while b"\x03" not in await process.stdin.read(4096):
+            while (data := await process.stdin.read(4096)) and b"\x03" not in data:
                 pass
             flood.cancel()
             out.write(b"^C stopped")
         elif command.startswith("lines"):
-            for number in range(int(command.split()[1])):
-                out.write(b"line %d of many, to fill the log\r\n" % number)
+            count = int(command.split()[1])
+            for first in range(0, count, 200):
+                numbers = range(first, min(first + 200, count))
+                out.write(b"".join(b"line %d of many, to fill the log\r\n" % number for number in numbers))
                 await out.drain()
         elif command == "ask":
             out.write("\r\nquestion \x1b[6n\x1b[c answered é€😀".encode())
@@ -279,18 +285,20 @@ class Page:
 
 @pytest.fixture
 async def connect(service, jp_serverapp, http_server_client, base_url):
-    opened = []
+    opened, streams = [], []
 
     async def make(name=f"{LEASE}-1", *, acknowledge=True, signed_in=True, headers=None):
         url = http_server_client.get_url(f"{base_url}educloud/vm/terminals/websocket/{name}").replace("http:", "ws:")
         sent = {"Authorization": f"token {jp_serverapp.identity_provider.token}"} if signed_in else {}
         socket = await websocket_connect(HTTPRequest(url, headers=sent | (headers or {})))
         opened.append(socket)
+        streams.append(socket.protocol.stream)
         return Page(socket, acknowledge=acknowledge)
 
     yield make
     for socket in opened:
         socket.close()
+    await eventually(lambda: all(stream.closed() for stream in streams))
     await eventually(lambda: not any(terminal._readers for terminal in service._terminals.values()))
 
 
@@ -486,17 +494,18 @@ async def test_ctrl_c_answers_through_a_flood_and_a_slow_page(call, connect, mac
     page.send("stdin", "flood\r")
     await eventually(lambda: machine.flooded_bytes > 500_000)
 
-    async def slowly(until):  # 5 MB/s, as xterm.js on a weak computer
-        while until not in page.text:
+    async def slowly(done):  # 5 MB/s, as xterm.js on a weak computer
+        while not done():
             message = await page.next()
             await asyncio.sleep(len(message[1]) / 5e6 if message[0] == "stdout" else 0)
 
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(slowly("never"), 2)
+    until = time.monotonic() + 2
+    await slowly(lambda: time.monotonic() > until)
     page.text = ""
     began = time.monotonic()
     page.send("stdin", "\x03")
-    await asyncio.wait_for(slowly("stopped\r\n$ "), 10)
+    async with asyncio.timeout(10):
+        await slowly(lambda: "stopped\r\n$ " in page.text)
     assert time.monotonic() - began < 0.5
     assert re.search(r"\x18\x1b\[0m\r\n\x1b\[2m\[\d+ KiB of output not shown\]\x1b\[0m\r\n", page.text)
 
