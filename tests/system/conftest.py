@@ -79,8 +79,9 @@ class Bench:
 
     def educloud(self, *arguments: str, check: bool = True, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
-            [BIN / "educloud", *arguments],
+            [sys.executable, "-m", "educloud_lab", *arguments],
             env=self.env,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -147,7 +148,6 @@ class JupyterLab:
             f"--ServerApp.base_url={self.base_url}",
             f"--IdentityProvider.token={self.token}",
             f"--ServerApp.root_dir={self.folder}",
-            "--LabApp.news_url=None",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ]
         if os.geteuid() == 0:
@@ -240,6 +240,10 @@ def make_bench(folder: Path, images: Path) -> Bench:
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }
     (folder / "jupyter/runtime").mkdir(parents=True, mode=0o700)
+    # JupyterLab asks a new user whether it may fetch news; that question would lie over what is tested.
+    news = folder / "jupyter/settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     return Bench(home, env)
 
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from educloud_lab.adapters.ec2.session import Endpoint, ec2_client
-from educloud_lab.domain.errors import CloudRefusedError, CloudStateError
-from educloud_lab.ports.cloud import CloudView, ImageSeen, InstanceSeen, RunSpec, VolumeSeen
+from educloud_lab.domain.errors import CloudRefusedError, CloudStateError, CloudUnreachableError
+from educloud_lab.ports.cloud import CloudView, ImageSeen, InstanceSeen, InstanceState, RunSpec, VolumeSeen
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
@@ -119,7 +119,10 @@ class Ec2Cloud:
         """Return the console's last 64 KB; '' when there is none yet or the instance does not run."""
         try:
             answer = await self._call(lambda ec2: ec2.get_console_output(InstanceId=instance_id))
-        except CloudStateError:
+        except (CloudStateError, CloudUnreachableError):
+            # Eucalyptus answers an instance that does not run with its generic error 500, which says nothing.
+            if await self._state_of(instance_id) is InstanceState.RUNNING:
+                raise
             return ""
         # botocore decodes the base64 of this one answer itself; Eucalyptus sends one space for "empty".
         return answer.get("Output", "").strip("\0 ")
@@ -156,6 +159,13 @@ class Ec2Cloud:
     async def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """Set tags."""
         await self._call(lambda ec2: ec2.create_tags(Resources=[resource_id], Tags=_tag_list(tags)))
+
+    async def _state_of(self, instance_id: str) -> InstanceState | None:
+        from educloud_lab.adapters.ec2 import parse
+
+        answer = await self._call(lambda ec2: ec2.describe_instances(InstanceIds=[instance_id]))
+        items = [item for group in answer.get("Reservations", []) for item in group.get("Instances", [])]
+        return parse.instance(items[0]).state if items else None
 
     async def _attached_to(self, volume_id: str) -> set[str]:
         from educloud_lab.adapters.ec2 import parse

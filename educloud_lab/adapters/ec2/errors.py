@@ -110,7 +110,7 @@ def classify(code: str, message: str, status: int) -> type[errors.CloudError]:
 def make(kind: type[errors.CloudError], detail: str) -> errors.CloudError:
     """Build an error with the sentences that belong to its kind; ``detail`` is the cloud's own word."""
     what, kept, next_step = _ADVICE[kind]
-    detail = " ".join(detail.split())[:300]
+    detail = " ".join(detail.split())[:300].rstrip(".")
     return kind(f"{what}: {detail}." if detail else f"{what}.", kept=kept, next_step=next_step)
 
 

@@ -1,0 +1,538 @@
+"""One contract for every cloud behind the port: the one in memory, and EC2 over HTTP against a real local cloud.
+
+The local cloud listens on the loopback and runs simulated machines, so that every state is passed through as with
+real ones, only sooner.
+"""
+
+import asyncio
+import hashlib
+import json
+import time
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+
+from educloud_lab.adapters.ec2.cloud import Ec2Cloud
+from educloud_lab.adapters.ec2.session import Endpoint
+from educloud_lab.adapters.memory.clock import FakeClock
+from educloud_lab.adapters.memory.cloud import MemoryCloud
+from educloud_lab.domain.errors import (
+    CapacityError,
+    CloudAuthError,
+    CloudError,
+    CloudNotFoundError,
+    CloudRefusedError,
+    CloudStateError,
+    CloudUnreachableError,
+)
+from educloud_lab.localcloud.service import LocalCloud
+from educloud_lab.localcloud.settings import Folders, Settings
+from educloud_lab.ports.cloud import InstanceState, RunSpec, VolumeState
+
+GIB = 1024**3
+NO_INSTANCE = "i-0123456789abcdef0"
+NO_VOLUME = "vol-0123456789abcdef0"
+DEVICE = "/dev/vdf"
+
+
+class Side(ABC):
+    """One implementation with what a test needs around it."""
+
+    cloud: object
+    zone = "one"
+
+    @abstractmethod
+    async def open(self): ...
+
+    @abstractmethod
+    async def close(self): ...
+
+    @abstractmethod
+    async def image_id(self): ...
+
+    @abstractmethod
+    async def pause(self):
+        """Let a little time pass."""
+
+    @abstractmethod
+    def be_full(self):
+        """From now on there is no room for a machine."""
+
+    @abstractmethod
+    async def vanish(self):
+        """From now on the cloud does not answer."""
+
+    async def until(self, what):
+        """Observe until ``what(view)`` is true; return it."""
+        for _ in range(300):
+            if found := what(await self.cloud.observe()):
+                return found
+            await self.pause()
+        pytest.fail("it never came about")
+
+    async def instance(self, instance_id, state):
+        def there(view):
+            seen = view.instances.get(instance_id)
+            return seen if seen is not None and seen.state is state else None
+
+        return await self.until(there)
+
+    async def volume(self, volume_id, state):
+        def there(view):
+            seen = view.volumes.get(volume_id)
+            return seen if seen is not None and seen.state is state else None
+
+        return await self.until(there)
+
+    async def attachment(self, volume_id, state="attached"):
+        def there(view):
+            return next((a for a in view.volumes[volume_id].attachments if a.state == state), None)
+
+        return await self.until(there)
+
+    async def spec(self, **changes):
+        spec = RunSpec(
+            image_id=await self.image_id(),
+            instance_type="t2.micro",
+            zone=self.zone,
+            user_data="#!/bin/sh\n: 'é'\n",
+            tags={"educloud:lease": "ab12", "Name": "Ada's machine"},
+        )
+        return replace(spec, **changes)
+
+    async def running(self, token="t1", **changes):
+        seen = await self.cloud.run_instance(await self.spec(**changes), client_token=token)
+        return await self.instance(seen.instance_id, InstanceState.RUNNING)
+
+    async def available(self, **tags):
+        seen = await self.cloud.create_volume(size_gib=2, zone=self.zone, tags=tags)
+        return (await self.volume(seen.volume_id, VolumeState.AVAILABLE)).volume_id
+
+    async def attached(self):
+        machine, volume_id = await self.running(), await self.available()
+        await self.cloud.attach_volume(volume_id, machine.instance_id, DEVICE)
+        await self.attachment(volume_id)
+        return machine.instance_id, volume_id
+
+
+class MemorySide(Side):
+    def __init__(self, _folder, root_device_type):
+        self.clock = FakeClock()
+        self.cloud = MemoryCloud(self.clock, root_device_type=root_device_type)
+
+    async def open(self):
+        pass
+
+    async def close(self):
+        pass
+
+    async def image_id(self):
+        return (await self.cloud.images())[0].image_id
+
+    async def pause(self):
+        await self.clock.advance(0.1)
+
+    def be_full(self):
+        self.cloud.faults.errors["run_instance"] = [CapacityError("The cloud has no room.")]
+
+    async def vanish(self):
+        self.cloud.faults.out_of_sight = True
+
+
+class Ec2Side(Side):
+    def __init__(self, folder, root_device_type):
+        for name, kind in (("tiny", "ebs"), ("tiny-store", "instance-store")):
+            write_image(folder, name, kind)
+        self.image = "tiny" if root_device_type == "ebs" else "tiny-store"
+        self.free = 8 << 30
+        settings = Settings(Folders(folder), hypervisor="simulated", watch_period_s=0.02)
+        self.local = LocalCloud(settings, free_memory_bytes=lambda: self.free)
+        self.runner = web.AppRunner(self.local.api.application(), access_log=None, shutdown_timeout=0.5)
+
+    async def open(self):
+        await self.local.open()
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        host, port = self.runner.addresses[0]
+        account, secret = self.local.accounts.named("educloud")
+        self.endpoint = Endpoint(f"http://{host}:{port}/services/compute", account.access_key, secret)
+        self.cloud = Ec2Cloud(self.endpoint)
+
+    async def close(self):
+        self.cloud.close()
+        await self.runner.cleanup()
+        await self.local.close()
+
+    async def image_id(self):
+        return next(image.image_id for image in await self.cloud.images() if image.name == self.image)
+
+    async def pause(self):
+        await asyncio.sleep(0.02)
+
+    def be_full(self):
+        self.free = 0
+
+    async def vanish(self):
+        await self.runner.cleanup()
+
+
+def write_image(home, name, root_device_type):
+    """Write what the image builder leaves, as far as simulated machines look at it."""
+    folder = home / "images" / name
+    folder.mkdir(parents=True)
+    files = {"kernel": "vmlinux", "ramdisk": "ramdisk.img", "root": "root.qcow2"}
+    for file in files.values():
+        (folder / file).write_bytes(file.encode())
+    manifest = {
+        "schema": 1, "name": name, "version": "2026.11.22-01234567", "title": name, "description": "for tests",
+        "architecture": "x86_64", "virtualization_type": "hvm", "root_device_type": root_device_type, "files": files,
+        "sha256": {file: hashlib.sha256(file.encode()).hexdigest() for file in files.values()},
+        "root_size_bytes": 1 << 30, "min_memory_bytes": 128 << 20, "kernel_args": "console=ttyS0",
+        "login_user": "student",
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+SIDES = {"memory": MemorySide, "ec2": Ec2Side}
+
+
+@pytest.fixture(params=sorted(SIDES))
+async def side(request, tmp_path):
+    side = SIDES[request.param](tmp_path, "ebs")
+    await side.open()
+    yield side
+    await side.close()
+
+
+@pytest.fixture(params=sorted(SIDES))
+async def store_side(request, tmp_path):
+    """A cloud whose image is an instance-store one."""
+    side = SIDES[request.param](tmp_path, "instance-store")
+    await side.open()
+    yield side
+    await side.close()
+
+
+@pytest.fixture
+async def ec2_side(tmp_path):
+    side = Ec2Side(tmp_path, "ebs")
+    await side.open()
+    yield side
+    await side.close()
+
+
+# Looking
+
+
+async def test_an_empty_cloud_is_seen_as_empty(side):
+    view = await side.cloud.observe()
+    assert view.instances == {}
+    assert view.volumes == {}
+    assert view.seen_at.utcoffset().total_seconds() == 0
+
+
+async def test_images_and_zones(side):
+    image = next(image for image in await side.cloud.images() if image.name == "tiny")
+    assert (image.state, image.architecture, image.root_device_type) == ("available", "x86_64", "ebs")
+    assert image.virtualization_type == "hvm"
+    assert await side.cloud.zones() == (side.zone,)
+
+
+async def test_kernels_and_ramdisks_are_no_images_to_run(store_side):
+    assert {image.image_id[:4] for image in await store_side.cloud.images()} <= {"emi-", "ami-"}
+
+
+# Instances
+
+
+async def test_a_new_instance_is_pending_without_address(side):
+    spec = await side.spec()
+    seen = await side.cloud.run_instance(spec, client_token="t1")
+    assert (seen.state, seen.address) == (InstanceState.PENDING, None)
+    assert (seen.image_id, seen.instance_type, seen.zone) == (spec.image_id, spec.instance_type, spec.zone)
+    assert (seen.root_device_type, seen.client_token, dict(seen.tags)) == ("ebs", "t1", dict(spec.tags))
+    assert seen.launched_at.utcoffset().total_seconds() == 0
+
+
+async def test_it_becomes_running_with_an_address(side):
+    spec = await side.spec()
+    seen = await side.running()
+    assert seen.address is not None
+    assert seen.address != "0.0.0.0"
+    assert (seen.client_token, dict(seen.tags), seen.image_id) == ("t1", dict(spec.tags), spec.image_id)
+
+
+async def test_the_same_token_is_the_same_instance(side):
+    first = await side.cloud.run_instance(await side.spec(), client_token="t1")
+    again = await side.cloud.run_instance(await side.spec(), client_token="t1")
+    assert again.instance_id == first.instance_id
+    other = await side.cloud.run_instance(await side.spec(tags={}), client_token="t2")
+    assert other.instance_id != first.instance_id
+    assert set((await side.until(lambda v: len(v.instances) == 2 and v)).instances) == {
+        first.instance_id, other.instance_id,
+    }  # fmt: skip
+
+
+async def test_the_same_token_gives_even_a_dead_instance(side):
+    machine = await side.running()
+    await side.cloud.terminate_instance(machine.instance_id)
+    await side.instance(machine.instance_id, InstanceState.TERMINATED)
+    again = await side.cloud.run_instance(await side.spec(), client_token="t1")
+    assert (again.instance_id, again.state) == (machine.instance_id, InstanceState.TERMINATED)
+
+
+async def test_no_room(side):
+    spec = await side.spec()
+    side.be_full()
+    with pytest.raises(CapacityError) as caught:
+        await side.cloud.run_instance(spec, client_token="t1")
+    assert isinstance(caught.value, CloudError)
+    assert (await side.cloud.observe()).instances == {}
+
+
+async def test_stop_and_start(side):
+    machine_id = (await side.running()).instance_id
+    await side.cloud.stop_instance(machine_id)
+    await side.cloud.stop_instance(machine_id)  # stopping is success
+    stopped = await side.instance(machine_id, InstanceState.STOPPED)
+    assert stopped.address is None
+    await side.cloud.stop_instance(machine_id)  # stopped is success
+    await side.cloud.start_instance(machine_id)
+    await side.cloud.start_instance(machine_id)  # the cloud says nothing when it is not stopped
+    assert (await side.instance(machine_id, InstanceState.RUNNING)).address is not None
+
+
+async def test_an_instance_store_machine_cannot_stop(store_side):
+    machine = await store_side.running()
+    assert machine.root_device_type == "instance-store"
+    with pytest.raises(CloudStateError):
+        await store_side.cloud.stop_instance(machine.instance_id)
+    assert (await store_side.cloud.observe()).instances[machine.instance_id].state is InstanceState.RUNNING
+
+
+async def test_terminate(side):
+    machine_id = (await side.running()).instance_id
+    await side.cloud.terminate_instance(machine_id)
+    await side.cloud.terminate_instance(machine_id)
+    await side.instance(machine_id, InstanceState.TERMINATED)
+    await side.cloud.terminate_instance(machine_id)
+    await side.cloud.start_instance(machine_id)
+    seen = (await side.cloud.observe()).instances[machine_id]
+    assert (seen.state, seen.address) == (InstanceState.TERMINATED, None)
+
+
+async def test_a_dead_instance_cannot_be_stopped(side):
+    machine_id = (await side.running()).instance_id
+    await side.cloud.terminate_instance(machine_id)
+    await side.instance(machine_id, InstanceState.TERMINATED)
+    with pytest.raises(CloudStateError):
+        await side.cloud.stop_instance(machine_id)
+    for _ in range(5):
+        await side.pause()
+        assert (await side.cloud.observe()).instances[machine_id].state is InstanceState.TERMINATED
+
+
+async def test_console_output(side):
+    pending = await side.cloud.run_instance(await side.spec(), client_token="t1")
+    assert await side.cloud.console_output(pending.instance_id) == ""
+    await side.instance(pending.instance_id, InstanceState.RUNNING)
+    assert "boot" in await side.cloud.console_output(pending.instance_id)
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["start_instance", "stop_instance", "terminate_instance", "console_output"],
+)
+async def test_unknown_instances(side, call):
+    with pytest.raises(CloudNotFoundError):
+        await getattr(side.cloud, call)(NO_INSTANCE)
+
+
+# Volumes
+
+
+async def test_a_volume_is_created_with_its_tags(side):
+    tags = {"educloud:volume": "v1", "Name": "Ada's „files“", "empty": ""}
+    seen = await side.cloud.create_volume(size_gib=2, zone=side.zone, tags=tags)
+    assert seen.state is VolumeState.CREATING
+    listed = await side.volume(seen.volume_id, VolumeState.AVAILABLE)
+    assert (listed.size_bytes, listed.zone, dict(listed.tags)) == (2 * GIB, side.zone, tags)
+    assert (listed.attachments, listed.snapshot_id) == ((), "")
+    assert listed.created_at.utcoffset().total_seconds() == 0
+
+
+async def test_creating_twice_makes_two(side):
+    assert await side.available(of="me") != await side.available(of="me")
+
+
+async def test_attach_and_detach(side):
+    machine_id, volume_id = await side.attached()
+    seen = (await side.cloud.observe()).volumes[volume_id]
+    assert seen.state is VolumeState.IN_USE
+    (attachment,) = seen.attachments
+    assert (attachment.volume_id, attachment.instance_id, attachment.device) == (volume_id, machine_id, DEVICE)
+    await side.cloud.attach_volume(volume_id, machine_id, DEVICE)  # attached to this very instance is success
+    assert (await side.cloud.observe()).volumes[volume_id].attachments == (attachment,)
+    await side.cloud.detach_volume(volume_id, machine_id)
+    assert (await side.volume(volume_id, VolumeState.AVAILABLE)).attachments == ()
+    await side.cloud.detach_volume(volume_id, machine_id)  # not attached is success
+
+
+async def test_attach_asked_again_at_once(side):
+    machine, volume_id = await side.running(), await side.available()
+    await side.cloud.attach_volume(volume_id, machine.instance_id, DEVICE)
+    await side.cloud.attach_volume(volume_id, machine.instance_id, DEVICE)
+    assert (await side.attachment(volume_id)).instance_id == machine.instance_id
+
+
+async def test_a_volume_has_one_instance(side):
+    machine_id, volume_id = await side.attached()
+    other = await side.running("t2", tags={})
+    with pytest.raises(CloudStateError):
+        await side.cloud.attach_volume(volume_id, other.instance_id, DEVICE)
+    await side.cloud.detach_volume(volume_id, other.instance_id)  # not attached to that one: success, and no change
+    await side.pause()
+    assert (await side.attachment(volume_id)).instance_id == machine_id
+
+
+async def test_a_stopped_instance_keeps_and_takes_volumes(side):
+    machine_id, volume_id = await side.attached()
+    await side.cloud.stop_instance(machine_id)
+    await side.instance(machine_id, InstanceState.STOPPED)
+    assert (await side.attachment(volume_id)).instance_id == machine_id
+    await side.cloud.detach_volume(volume_id, machine_id)
+    await side.volume(volume_id, VolumeState.AVAILABLE)
+    await side.cloud.attach_volume(volume_id, machine_id, DEVICE)
+    assert (await side.attachment(volume_id)).instance_id == machine_id
+
+
+async def test_a_pending_or_dead_instance_takes_none(side):
+    volume_id = await side.available()
+    machine = await side.cloud.run_instance(await side.spec(), client_token="t1")
+    with pytest.raises(CloudStateError):
+        await side.cloud.attach_volume(volume_id, machine.instance_id, DEVICE)
+    await side.cloud.terminate_instance(machine.instance_id)
+    await side.instance(machine.instance_id, InstanceState.TERMINATED)
+    with pytest.raises(CloudStateError):
+        await side.cloud.attach_volume(volume_id, machine.instance_id, DEVICE)
+    assert (await side.volume(volume_id, VolumeState.AVAILABLE)).attachments == ()
+
+
+async def test_the_end_of_an_instance_frees_its_volumes(side):
+    machine_id, volume_id = await side.attached()
+    await side.cloud.terminate_instance(machine_id)
+    await side.instance(machine_id, InstanceState.TERMINATED)
+    assert (await side.volume(volume_id, VolumeState.AVAILABLE)).attachments == ()
+
+
+async def test_unknown_volumes_and_machines(side):
+    volume_id, machine = await side.available(), await side.running()
+    with pytest.raises(CloudNotFoundError):
+        await side.cloud.attach_volume(NO_VOLUME, machine.instance_id, DEVICE)
+    with pytest.raises(CloudNotFoundError):
+        await side.cloud.attach_volume(volume_id, NO_INSTANCE, DEVICE)
+    with pytest.raises(CloudNotFoundError):
+        await side.cloud.detach_volume(NO_VOLUME, machine.instance_id)
+    await side.cloud.detach_volume(volume_id, NO_INSTANCE)  # not attached to it is success
+
+
+# Tags
+
+
+async def test_tags_are_set_and_changed_and_the_others_stay(side):
+    machine, volume_id = await side.running(), await side.available(first="1")
+    for resource_id, before in ((machine.instance_id, dict(machine.tags)), (volume_id, {"first": "1"})):
+        for _ in range(2):
+            await side.cloud.tag(resource_id, {"Name": "„neu“ <&>", "second": "2"})
+        view = await side.cloud.observe()
+        seen = {**view.instances, **view.volumes}[resource_id]
+        assert dict(seen.tags) == before | {"Name": "„neu“ <&>", "second": "2"}
+
+
+@pytest.mark.parametrize("resource_id", [NO_INSTANCE, NO_VOLUME])
+async def test_what_is_not_there_cannot_be_tagged(side, resource_id):
+    with pytest.raises(CloudError):
+        await side.cloud.tag(resource_id, {"Name": "x"})
+
+
+# No answer
+
+
+async def test_a_cloud_out_of_sight(side):
+    await side.running()
+    await side.vanish()
+    with pytest.raises(CloudUnreachableError):
+        await side.cloud.observe()
+
+
+# What only a cloud over the network can do
+
+
+async def test_another_secret_is_refused(ec2_side):
+    stranger = Ec2Cloud(replace(ec2_side.endpoint, secret_key="another"))
+    try:
+        with pytest.raises(CloudAuthError) as caught:
+            await stranger.observe()
+    finally:
+        stranger.close()
+    assert "access key" in caught.value.next_step
+    assert "another" not in str(caught.value)
+
+
+async def test_another_account_sees_nothing(ec2_side):
+    machine_id, volume_id = await ec2_side.attached()
+    account, secret = ec2_side.local.accounts.named("eucalyptus")
+    other = Ec2Cloud(replace(ec2_side.endpoint, access_key=account.access_key, secret_key=secret))
+    try:
+        view = await other.observe()
+    finally:
+        other.close()
+    assert (view.instances, view.volumes) == ({}, {})
+    assert set((await ec2_side.cloud.observe()).instances) == {machine_id}
+    assert volume_id in (await ec2_side.cloud.observe()).volumes
+
+
+async def test_the_console_of_a_stopped_instance_is_empty(ec2_side):
+    machine_id = (await ec2_side.running()).instance_id
+    await ec2_side.cloud.stop_instance(machine_id)
+    await ec2_side.instance(machine_id, InstanceState.STOPPED)
+    assert await ec2_side.cloud.console_output(machine_id) == ""
+
+
+@pytest.mark.parametrize("device", ["/dev/nvme1n1", "", "/dev/sdf; reboot"])
+async def test_a_device_name_that_eucalyptus_does_not_take(ec2_side, device):
+    machine, volume_id = await ec2_side.running(), await ec2_side.available()
+    with pytest.raises(CloudRefusedError):
+        await ec2_side.cloud.attach_volume(volume_id, machine.instance_id, device)
+    assert (await ec2_side.volume(volume_id, VolumeState.AVAILABLE)).attachments == ()
+
+
+async def test_bad_requests_are_refused_and_change_nothing(ec2_side):
+    with pytest.raises((CloudRefusedError, CloudNotFoundError)):
+        await ec2_side.cloud.run_instance(await ec2_side.spec(image_id="emi-00000000"), client_token="t1")
+    with pytest.raises((CloudRefusedError, CloudAuthError)):
+        await ec2_side.cloud.run_instance(await ec2_side.spec(instance_type="x9.huge"), client_token="t1")
+    with pytest.raises(CloudRefusedError):
+        await ec2_side.cloud.run_instance(await ec2_side.spec(user_data="x" * 16385), client_token="t1")
+    with pytest.raises((CloudRefusedError, CloudNotFoundError)):
+        await ec2_side.cloud.create_volume(size_gib=1, zone="nowhere", tags={})
+    with pytest.raises(CloudRefusedError):
+        await ec2_side.cloud.create_volume(size_gib=0, zone="one", tags={})
+    view = await ec2_side.cloud.observe()
+    assert (view.instances, view.volumes) == ({}, {})
+
+
+async def test_the_loop_is_not_blocked_by_a_slow_cloud(ec2_side):
+    """Calls run in threads: with the cloud's answer held back, the loop goes on at once."""
+    begun = time.monotonic()
+    asked = asyncio.create_task(ec2_side.cloud.observe())
+    turns = 0
+    while not asked.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+    assert (await asked).seen_at <= datetime.now(UTC)
+    assert time.monotonic() - begun < 20
