@@ -109,7 +109,7 @@ def operation(route: Route) -> dict[str, Any]:
             "description": route.reply,
             "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{route.reply}"}}},
         }
-    found["responses"] |= refusals()
+    found["responses"] |= {status: {"$ref": f"#/components/responses/{status}"} for status in refusals()}
     return found
 
 
@@ -127,6 +127,7 @@ def openapi() -> str:
         "paths": {f"/{route.path}": {route.method.lower(): operation(route)} for route in ROUTES},
         "components": {
             "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "Authorization"}},
+            "responses": refusals(),
             "schemas": schemas(),
         },
     }
@@ -210,7 +211,17 @@ def main() -> int:
     wanted = {OPENAPI: document, PAGE: page()}
     if not arguments.python_only:
         # The shapes alone: the extension's own request module knows the addresses.
-        wanted[TYPES] = typescript(json.dumps(json.loads(document) | {"paths": {}}), arguments.node_modules.absolute())
+        wanted[TYPES] = typescript(
+            json.dumps(
+                {
+                    "openapi": "3.1.0",
+                    "info": {"title": "wire", "version": "1"},
+                    "paths": {},
+                    "components": {"schemas": schemas()},
+                }
+            ),
+            arguments.node_modules.absolute(),
+        )
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     for path in stale:
         if arguments.check:

@@ -63,11 +63,19 @@ class ControlAuthority:
 
         return await self._store.transact(found)
 
-    async def credentials(self) -> ControlCredentials:
-        """Return a key and a certificate that is good for ten minutes."""
+    async def prepare(self) -> None:
+        """Make the local gateway trust this authority before the first command (it looks only now and then)."""
+        await self._trusted()
+
+    async def _trusted(self) -> tuple[KeyPairText, datetime]:
         ca, now = await self.key_pair()
         if self._home is not None:
             await asyncio.to_thread(trust, self._home, ca.public)
+        return ca, now
+
+    async def credentials(self) -> ControlCredentials:
+        """Return a key and a certificate that is good for ten minutes."""
+        ca, now = await self._trusted()
         own = self._authority.new_key_pair()
         certificate = self._authority.sign_user(
             ca_private=ca.private,

@@ -72,13 +72,14 @@ async def build_broker(config: Config) -> Broker:
     keys = await asyncio.to_thread(load_or_make_keys, Path(settings.secret_key_file))
     store = SqlStore(settings.store_url, secret_keys=keys)
     authority = AsyncsshAuthority()
+    control = ControlAuthority(store, authority, home if settings.is_local else None)
     kind: Literal["local", "remote"] = "local" if settings.is_local else "remote"
     broker = Broker(
         store=store,
         cloud=Ec2Cloud(endpoint),
         shell=AsyncsshShell(),
         authority=authority,
-        frontend=_frontend(settings, ControlAuthority(store, authority, home if settings.is_local else None)),
+        frontend=_frontend(settings, control),
         clock=SystemClock(),
         profiles=found.profiles,
         profile_problems=found.problems,
@@ -87,6 +88,8 @@ async def build_broker(config: Config) -> Broker:
     # The first key pair of a process imports asyncssh: in a thread, so that the loop goes on.
     await asyncio.to_thread(authority.new_key_pair)
     try:
+        await store.open()
+        await control.prepare()
         await broker.open()
     except BaseException:
         await store.close()  # the next attempt makes its own
