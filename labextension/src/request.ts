@@ -55,8 +55,14 @@ export async function requestUrl<T>(
   init: RequestInit = {}
 ): Promise<T> {
   let response: Response;
+  // Without this the browser says text/plain, which a page of another site may send too; the server insists.
+  const headers = { ...init.headers, 'Content-Type': 'application/json' };
   try {
-    response = await ServerConnection.makeRequest(url, init, settings);
+    response = await ServerConnection.makeRequest(
+      url,
+      init.body ? { ...init, headers } : init,
+      settings
+    );
   } catch (error) {
     throw new RequestError(
       {
