@@ -75,9 +75,9 @@ class LocalCloud:
         self._metadata = None if simulated else MetadataService(self._metadata_view)
         sockets = folders.cloud if simulated else folders.runtime() / "md"
         self._sockets = sockets
-        machines = Machines(self.cloud, self.hypervisor, self._disks, self._metadata, sockets)
-        volumes = Volumes(self.cloud, self.hypervisor, self._disks)
         gateway = GatewayFiles(self.cloud, self.hypervisor)
+        machines = Machines(self.cloud, self.hypervisor, self._disks, self._metadata, sockets, gateway.publish)
+        volumes = Volumes(self.cloud, self.hypervisor, self._disks)
         self.supervisor = Supervisor(self.cloud, self.hypervisor, machines, volumes, gateway.publish)
         self.cloud.wake, self.cloud.reboot = self.supervisor.wake, self.supervisor.reboot
         self.api = Api(self.cloud, self.accounts)

@@ -62,6 +62,8 @@ class Database:
             return work(session)
 
     def _open(self) -> None:
+        # User data of machines is in it: for its owner only, whatever the umask says.
+        self.path.touch(mode=0o600)
         engine = create_engine(
             f"sqlite:///{self.path}", poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 10}
         )

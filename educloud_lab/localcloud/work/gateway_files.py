@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -27,10 +28,15 @@ class GatewayFiles:
         self._written: dict[Path, str] = {}
         # A machine's port stays for its life; asking it each second would only keep it busy.
         self._endpoints: dict[tuple[str, str], str] = {}
+        self._turn = asyncio.Lock()  # an older view must not be written over a newer one
 
     async def publish(self) -> None:
         """Write what changed."""
-        rows = await self._database.run(_running)
+        async with self._turn:
+            await self._publish()
+
+    async def _publish(self) -> None:
+        rows = await self._database.run(_started)
         routes: dict[str, str] = {}
         allowed: dict[str, list[str]] = {}
         for row in rows:
@@ -62,8 +68,9 @@ class GatewayFiles:
             self._written[path] = text
 
 
-def _running(session: Session) -> list[Instance]:
-    query = select(Instance).where(Instance.state == "running", Instance.address_shown).order_by(Instance.id)
+def _started(session: Session) -> list[Instance]:
+    live = Instance.state.in_(("pending", "running"))
+    query = select(Instance).where(live, Instance.started_at.is_not(None)).order_by(Instance.id)
     return list(session.scalars(query))
 
 

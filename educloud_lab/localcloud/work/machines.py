@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -44,7 +45,13 @@ class Machines:
     """The machines of one node, moved from state to state."""
 
     def __init__(
-        self, cloud: Cloud, hypervisor: Hypervisor, disks: DiskMaker, metadata: Metadata | None, sockets: Path
+        self,
+        cloud: Cloud,
+        hypervisor: Hypervisor,
+        disks: DiskMaker,
+        metadata: Metadata | None,
+        sockets: Path,
+        published: Callable[[], Awaitable[None]],
     ) -> None:
         self._cloud = cloud
         self._folders = cloud.settings.folders
@@ -52,6 +59,7 @@ class Machines:
         self._disks = disks
         self._metadata = metadata
         self._sockets = sockets
+        self._published = published
         self._database = cloud.database
 
     async def start(self, instance_id: str) -> bool:
@@ -69,6 +77,9 @@ class Machines:
                 return False
             await self._failed(instance_id, str(error))
             return True
+        # The gateway knows the way before anybody is told the address.
+        await self._database.run(lambda session: self._has_started(session, instance_id))
+        await self._published()
         await self._database.run(lambda session: self._is_running(session, instance_id))
         return True
 
@@ -182,6 +193,11 @@ class Machines:
             disks=plan.disks,
         )
 
+    def _has_started(self, session: Session, instance_id: str) -> None:
+        row = session.get(Instance, instance_id)
+        if row is not None and row.state == "pending":
+            row.started_at = self._cloud.now()
+
     def _is_running(self, session: Session, instance_id: str) -> None:
         row = session.get(Instance, instance_id)
         if row is None:
@@ -191,7 +207,7 @@ class Machines:
         row.ever_ran, row.resume = True, False
         # A stop or a termination that came meanwhile stays: the next round carries it out.
         if row.state == "pending":
-            row.state, row.started_at, row.address_shown = "running", self._cloud.now(), True
+            row.state, row.address_shown = "running", True
 
     async def _failed(self, instance_id: str, message: str) -> None:
         reason = f"FAILED: The instance failed to start on the NC. -- [{message}]"

@@ -84,6 +84,18 @@ async def test_routes_lead_to_the_running_machines(bench, monkeypatch):
     assert json.loads(routes.read_text()) == {}
 
 
+async def test_the_gateway_knows_the_way_before_anybody_is_told_the_address(bench, monkeypatch):
+    seen = []
+
+    async def endpoint(instance_id, port):
+        seen.append((await bench.instance(instance_id))["PrivateIpAddress"])
+        return ("127.0.0.1", 40000)
+
+    monkeypatch.setattr(bench.hypervisor, "endpoint", endpoint)
+    await bench.run()
+    assert seen == ["0.0.0.0"]
+
+
 async def test_a_key_pair_that_was_deleted_still_opens_the_machines_started_with_it(bench, rsa_key):
     await bench.call("ImportKeyPair", KeyName="k", PublicKeyMaterial=public_line(rsa_key))
     machine = await bench.run(KeyName="k")

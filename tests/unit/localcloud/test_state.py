@@ -39,6 +39,10 @@ async def test_opening_again_changes_nothing_and_keeps_everything(database):
     await again.close()
 
 
+async def test_only_its_owner_may_read_it(database):
+    assert database.path.stat().st_mode & 0o777 == 0o600
+
+
 async def test_a_newer_schema_is_refused_with_the_cure_and_left_alone(database):
     await database.close()
     connection = sqlite3.connect(database.path)
