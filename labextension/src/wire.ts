@@ -18,12 +18,7 @@ export interface components {
      * @enum {string}
      */
     readonly Action:
-      | 'start'
-      | 'stop'
-      | 'delete'
-      | 'extend'
-      | 'terminal'
-      | 'console';
+      'start' | 'stop' | 'delete' | 'extend' | 'terminal' | 'console';
     /** @description Whether an action can be asked for now, and if not, why not. */
     readonly ActionState: {
       readonly action: components['schemas']['Action'];
