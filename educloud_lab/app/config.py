@@ -40,9 +40,6 @@ class Educloud(Configurable):
     secret_key_file = Unicode(
         help="File with the keys that encrypt private keys inside the store; default: secret.key in home."
     ).tag(config=True)
-    deployment = Unicode("local", help="Name of this deployment in the tags of its instances and volumes.").tag(
-        config=True
-    )
 
     cloud_endpoint = Unicode("", help="Compute endpoint of a remote EC2-compatible cloud; empty: the local cloud.").tag(
         config=True
