@@ -29,7 +29,7 @@ from educloud_lab.localcloud import disks
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, MachineSpec
 from educloud_lab.localcloud.hypervisor.qemu_command import command_line
 from educloud_lab.localcloud.hypervisor.qemu_launch import find_binary
-from educloud_lab.localcloud.hypervisor.qemu_process import read_stat
+from educloud_lab.localcloud.hypervisor.qemu_process import is_alive, read_stat
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles
 from educloud_lab.localcloud.images.manifest import ImageManifest, load_manifest
 from educloud_lab.localcloud.metadata.service import MetadataService
@@ -156,8 +156,10 @@ class _Bare:
         return None
 
     def _cpu_s(self) -> float:
-        fields = Path(f"/proc/{self._pid()}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        pid = self._pid()
+        stat = read_stat(pid) if pid is not None else None
+        assert stat is not None  # it has just answered
+        return stat.cpu_s
 
     async def end(self) -> None:
         pid = self._pid()
@@ -169,12 +171,12 @@ class _Bare:
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], period_s: float) -> None:
-    while not await condition():
+    while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
         await asyncio.sleep(period_s)
 
 
 async def _is_gone(pid: int) -> bool:
-    return read_stat(pid) is None
+    return not is_alive(pid, None)
 
 
 async def _greets(port: int) -> bool:
