@@ -35,11 +35,7 @@ export class TerminalTab extends BoxPanel {
     this.leaseId = parseName(options.name)?.leaseId ?? '';
     this.addClass('educloud-terminal');
     this.node.tabIndex = -1;
-    this._notice = ReactWidget.create(
-      <ViewProvider value={options.context}>
-        <Notice tab={this} />
-      </ViewProvider>
-    );
+    this._notice = new NoticeWidget(this, options.context);
     this._notice.addClass('educloud-terminalNotice');
     this.addWidget(this._notice);
     BoxLayout.setStretch(this._notice, 0);
@@ -201,6 +197,24 @@ export namespace TerminalTab {
     translator?: ConstructorParameters<typeof Terminal>[2];
     onTerminal?(terminal: Terminal): void;
     onGap?(): void;
+  }
+}
+
+class NoticeWidget extends ReactWidget {
+  constructor(
+    private _tab: TerminalTab,
+    private _context: IViewContext
+  ) {
+    super();
+  }
+
+  protected render(): React.JSX.Element {
+    // A new element at each update: the tab's own state is not the model's.
+    return (
+      <ViewProvider value={this._context}>
+        <Notice tab={this._tab} />
+      </ViewProvider>
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 """A Jupyter server extension that plays the server half from a script, for tests of the page alone.
 
-It answers the same routes with the shapes of :mod:`educloud_lab.wire.models`, so a change of the contract breaks it. What
-it shows is set by ``POST educloud/test/scene`` (see :data:`SCENES`); pressing Start, Stop or Delete plays short scenes.
+It answers the same routes with the shapes of :mod:`educloud_lab.wire.models`, so a change of the contract breaks it.
+What it shows is set by ``POST educloud/test/scene`` (see :data:`SCENES`); Start, Stop and Delete play short scenes.
 Its terminal is no machine: it echoes lines, and ``flood`` prints a megabyte and counts what the page acknowledges.
 """
 
@@ -53,6 +53,11 @@ STORE_PROFILE = wire.MachineProfile(
 )
 
 
+def ref(profile: wire.MachineProfile) -> wire.ProfileRef:
+    """Return the reference that a lease holds."""
+    return wire.ProfileRef(name=profile.name, revision=profile.revision, title=profile.title)
+
+
 def now() -> datetime:
     """Return the present time in UTC."""
     return datetime.now(UTC)
@@ -60,13 +65,14 @@ def now() -> datetime:
 
 def actions(**enabled: bool | str) -> list[wire.ActionState]:
     """Return all actions; a string is the reason why one is not possible."""
+    states = {action: enabled.get(action.value, False) for action in wire.Action}
     return [
         wire.ActionState(
             action=action,
-            enabled=enabled.get(action.value) is True,
-            reason=str(enabled.get(action.value) or "Start the machine first.") if enabled.get(action.value) is not True else "",
+            enabled=state is True,
+            reason="" if state is True else str(state or "Start the machine first."),
         )
-        for action in wire.Action
+        for action, state in states.items()
     ]
 
 
@@ -113,7 +119,7 @@ def lease(phase: wire.Phase, headline: str, **changes: Any) -> wire.Lease:
         "lab": LAB,
         "slot": "main",
         "person": "ada",
-        "machine_profile": wire.ProfileRef(name="tiny", revision=2, title=PROFILE.title),
+        "machine_profile": ref(PROFILE),
         "generation": 1,
         "target": "running",
         "status": "running" if running else "starting",
@@ -235,14 +241,14 @@ def waiting() -> wire.Lease:
 
 
 SCENES: dict[str, Any] = {
-    "off": lambda: [],
+    "off": list,
     "starting": lambda: [starting(2)],
     "ready": lambda: [ready()],
     "soon": lambda: [ready(expires_at=now() + timedelta(minutes=4, seconds=20))],
     "asleep": lambda: [asleep()],
     "trouble": lambda: [trouble()],
     "waiting": lambda: [waiting()],
-    "lost": lambda: [ready(system_disk="lost", machine_profile=wire.ProfileRef(name="tiny-store", revision=1, title=STORE_PROFILE.title))],
+    "lost": lambda: [ready(system_disk="lost", machine_profile=ref(STORE_PROFILE))],
 }
 
 
@@ -291,7 +297,8 @@ class Stage:
                 await asyncio.sleep(0.25)
             self.show([ready(self.starts + 100)])
         elif kind == "stop":
-            self.show([lease(wire.Phase.STOPPING, "Saving your files", target="stopped", status="stopping", actions=actions())])
+            stopping = {"target": "stopped", "status": "stopping", "actions": actions()}
+            self.show([lease(wire.Phase.STOPPING, "Saving your files", **stopping)])
             await asyncio.sleep(0.4)
             self.show([asleep()])
         elif kind == "delete":
