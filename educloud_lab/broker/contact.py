@@ -7,62 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from educloud_lab.broker import grants
-from educloud_lab.broker.machine import bootstrap_name, stopped_by_itself
+from educloud_lab.broker.dial import dial
+from educloud_lab.broker.machine import bootstrap_name
 from educloud_lab.broker.run import Run
 from educloud_lab.broker.scripts import first_contact
 from educloud_lab.broker.scripts.grammar import read_answer
-from educloud_lab.broker.tags import find_instance
-from educloud_lab.domain.errors import HostKeyError, LoginRefusedError, MachineUnreachableError, NeverAnsweredError
+from educloud_lab.domain.errors import HostKeyError, MachineUnreachableError
 from educloud_lab.domain.job import HostKeyStage
-from educloud_lab.ports.cloud import InstanceState
-from educloud_lab.ports.shell import Connection
 from educloud_lab.ports.store import Transaction
 
-_DOWN = (InstanceState.STOPPED, InstanceState.TERMINATED, InstanceState.SHUTTING_DOWN, InstanceState.STOPPING)
-_LOOK_S = 2.0  # how often a machine that does not answer is looked for in the cloud
 _RELOAD_S = 5.0
 _VERIFY_S = 20.0  # sshd takes a moment to come back with its new key
-
-
-async def dial(run: Run, *, limit_s: float) -> Connection:
-    """Connect as the broker, trying again while nobody answers.
-
-    Raises
-    ------
-    NeverAnsweredError
-        Nobody answered within the limit.
-    HostKeyError, LoginRefusedError
-        As the port says; a refused login is tried again for a while, since a guest's clock corrects itself.
-    CloudStateError
-        The machine went down meanwhile.
-    """
-    parts, config = run.parts, run.parts.config
-    began_s = looked_s = parts.clock.monotonic_s()
-    grant = await grants.broker_grant(parts, run.lease)
-    made_s = began_s
-    while True:
-        run.check()
-        try:
-            return await parts.shell.connect(grant, timeout_s=config.connect_timeout_s)
-        except MachineUnreachableError as error:
-            if parts.clock.monotonic_s() - began_s > limit_s:
-                raise NeverAnsweredError(
-                    f"The machine did not answer within {limit_s:.0f} seconds.",
-                    kept="Your data volume was not changed.",
-                    next_step="Look at the console log. Press Start to try again, or Delete machine for a new one.",
-                ) from error
-        except LoginRefusedError:
-            if parts.clock.monotonic_s() - began_s > config.login_refused_limit_s:
-                raise
-        await run.after(config.connect_retry_s)
-        now_s = parts.clock.monotonic_s()
-        if now_s - looked_s > _LOOK_S:
-            looked_s = now_s
-            seen = find_instance(await run.look(), parts.deployment, run.lease)
-            if seen is not None and seen.state in _DOWN:
-                raise stopped_by_itself()
-        if now_s - made_s > config.grant_s / 2:
-            grant, made_s = await grants.broker_grant(parts, run.lease), now_s
 
 
 async def connect(run: Run) -> None:

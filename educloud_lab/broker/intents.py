@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
-from educloud_lab.domain.job import StepState, step_names, wanted_job
+from educloud_lab.domain.job import BUSY_STATUS, KIND_FOR, StepState, step_names, wanted_job
 from educloud_lab.domain.lease import Status, Target
 from educloud_lab.ports.records import JobRecord, LeaseRecord, StepRecord
 from educloud_lab.ports.store import Transaction
@@ -46,7 +46,7 @@ def want(tx: Transaction, lease: LeaseRecord, target: Target, *, reason: str = "
     status = lease.status
     if status is Status.FAILED:
         # What is true is found out by the job's own steps; any status that needs the job will do.
-        status = Status.STOPPING if target is Target.RUNNING else Status.STARTING
+        status = BUSY_STATUS[KIND_FOR[target]]
     changed = replace(lease, target=target, reason=reason, status=status)
     if target is Target.RUNNING and (lease.target is not target or lease.status is Status.FAILED):
         changed = replace(changed, problem=None)

@@ -211,7 +211,11 @@ class Jobs:
         job, lease = self._rows(tx, run)
         unfinished_to(tx, job.id, StepState.FAILED)
         tx.put_job(replace(job, ended_at=tx.now(), outcome=Outcome.FAILED, waiting_for=""))
-        tx.put_lease(replace(lease, status=Status.FAILED, problem=_problem(tx, error)))
+        until = lease.expires_at
+        if until is None and lease.token_sent:
+            # The machine may run, so that somebody can look; it does not run for ever.
+            until = tx.now() + timedelta(seconds=lease.profile.time_limit_s)
+        tx.put_lease(replace(lease, status=Status.FAILED, problem=_problem(tx, error), expires_at=until))
         volume = tx.volume_of(lease.id)
         if volume is not None and isinstance(error, VolumeError) and not isinstance(error, VolumeBusyError):
             tx.put_volume(replace(volume, stage=VolumeStage.TROUBLE))

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from educloud_lab.broker.clock import wait_event
@@ -23,6 +24,7 @@ from educloud_lab.ports.records import LeaseRecord
 from educloud_lab.ports.store import Transaction
 
 _log = logging.getLogger(__name__)
+_END_AGAIN_S = 900.0
 _DOWN = (InstanceState.STOPPED, InstanceState.TERMINATED, InstanceState.STOPPING, InstanceState.SHUTTING_DOWN)
 
 
@@ -104,6 +106,12 @@ class Reconciler:
             over = lease.expires_at is not None and lease.expires_at <= now
             if over and lease.status is Status.RUNNING and lease.target is Target.RUNNING:
                 want(tx, lease, Target.STOPPED, reason="time-limit")
+                changed = True
+            elif over and lease.status is Status.FAILED:
+                # A machine left running after a failure ends as well; when that fails too, again after a while.
+                again = now + timedelta(seconds=_END_AGAIN_S)
+                target = Target.STOPPED if lease.target is Target.RUNNING else lease.target
+                want(tx, replace(lease, expires_at=again), target, reason="time-limit")
                 changed = True
             elif lease.status is not Status.FAILED and tx.job_in_flight(lease.id) is None:
                 changed = ensure_job(tx, lease) is not None or changed

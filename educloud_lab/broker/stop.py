@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from educloud_lab.broker import contact, grants
+from educloud_lab.broker import grants
+from educloud_lab.broker.dial import dial
 from educloud_lab.broker.machine import note
 from educloud_lab.broker.run import Run
 from educloud_lab.broker.scripts import disk as scripts
@@ -66,7 +67,7 @@ async def unmount(run: Run) -> None:
         return
     limit_s = run.parts.config.stop_contact_limit_s
     try:
-        connection = await contact.dial(run, limit_s=limit_s)
+        connection = await dial(run, limit_s=limit_s)
     except CloudStateError:
         run.notes["power"] = True  # it went down meanwhile: a look will say when it is dead
         return

@@ -267,3 +267,34 @@ async def test_a_second_failed_look_at_the_gateway_is_only_a_delay(world):
     world.frontend.errors = [MachineUnreachableError("The gateway does not answer.")] * 2
     await broker.ensure_lease(ANN, START)
     await world.until(broker, "ready")
+
+
+async def test_an_attempt_that_hangs_is_joined_by_another(world):
+    """A port forward accepts a connection before the guest's network is up, and then says nothing."""
+    broker = await world.broker()
+    connect, hung = world.shell.connect, []
+
+    async def first_hangs(grant, *, timeout_s=15.0):
+        if not hung:
+            hung.append(grant)
+            await world.clock.sleep(timeout_s)
+        return await connect(grant, timeout_s=timeout_s)
+
+    world.shell.connect = first_hangs
+    await broker.ensure_lease(ANN, START)
+    await world.until(broker, "ready")
+    assert hung
+    assert world.clock.monotonic_s() < 10
+
+
+async def test_a_machine_left_running_after_a_failure_ends_with_its_time_too(world):
+    broker = await world.broker()
+    await broker.ensure_lease(ANN, START)
+    await world.clock.drive(lambda: world.volume().cloud_id in world.cloud.disks)
+    world.disk().unreadable = True
+    failed = await world.until(broker, "trouble")
+    assert world.machine().up
+    assert failed.expires_at is not None
+    await world.clock.advance(PROFILE.time_limit_s + 60)
+    assert not world.machine().up
+    assert world.phase(ANN) == "asleep"
