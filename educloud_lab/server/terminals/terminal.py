@@ -32,7 +32,8 @@ _INTERRUPTS = ("\x03", "\x1c", "\x1a")
 _ENTER = ("\r", "\n")
 _ERASE_LINE = "\r\x1b[2K"
 # What a program that was cut off may have left: a half sequence, the alternate screen, mouse, bracketed paste...
-_CALM = "\x18\x1b[?1049l\x1b[!p\x1b[?1000;1002;1003;1004;1006;2004l\x1b[0m"
+# 1047 and not 1049: the latter also "restores" a cursor that nobody saved, to the top of the page.
+_CALM = "\x18\x1b[?1047l\x1b[!p\x1b[?1000;1002;1003;1004;1006;2004l\x1b[0m"
 
 _log = logging.getLogger("educloud.terminals")
 
