@@ -6,7 +6,7 @@ import asyncio
 import configparser
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from traitlets import TraitError
 from traitlets.config import Config
@@ -17,6 +17,7 @@ from educloud_lab.adapters.sqlstore import SqlStore, load_or_make_keys
 from educloud_lab.adapters.ssh import AsyncsshAuthority, AsyncsshShell, GatewayControl
 from educloud_lab.app.config import ConfigurationError, Educloud
 from educloud_lab.app.control import ControlAuthority, GatewayAddresses
+from educloud_lab.app.keeper import Keeper
 from educloud_lab.app.local_cloud import ensure_running, local_endpoint
 from educloud_lab.app.machine_profiles import load_profiles
 from educloud_lab.broker.broker import Broker
@@ -74,7 +75,9 @@ async def build_broker(config: Config) -> Broker:
     authority = AsyncsshAuthority()
     control = ControlAuthority(store, authority, home if settings.is_local else None)
     kind: Literal["local", "remote"] = "local" if settings.is_local else "remote"
-    broker = Broker(
+    keeper = Keeper(home) if settings.is_local and settings.autostart_cloud else None
+    broker = KeptBroker(
+        keeper,
         store=store,
         cloud=Ec2Cloud(endpoint),
         shell=AsyncsshShell(),
@@ -94,7 +97,23 @@ async def build_broker(config: Config) -> Broker:
     except BaseException:
         await store.close()  # the next attempt makes its own
         raise
+    if keeper is not None:
+        keeper.start()
     return broker
+
+
+class KeptBroker(Broker):
+    """A broker whose cloud is looked after for as long as it is open."""
+
+    def __init__(self, keeper: Keeper | None, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._keeper = keeper
+
+    async def close(self) -> None:
+        """Stop looking after the cloud, then close."""
+        if self._keeper is not None:
+            await self._keeper.close()
+        await super().close()
 
 
 def _frontend(settings: Educloud, control: ControlAuthority) -> Frontend | None:
