@@ -94,7 +94,8 @@ class Rig:
             f"ListenAddress 127.0.0.1:{port}\nHostKey {self.folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
             f"UseDNS no\nTrustedUserCAKeys {self.folder}/ca.pub\nAuthorizedPrincipalsFile {self.folder}/principals\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nPermitRootLogin prohibit-password\n"
-            "ForceCommand exec /bin/sh\nPasswordAuthentication no\nMaxSessions 100\nMaxStartups 100\nPrintLastLog no\nPrintMotd no\n"
+            "ForceCommand exec /bin/sh\nSetEnv SHLVL=2\nPasswordAuthentication no\nMaxSessions 100\nMaxStartups 100\n"
+            "PrintLastLog no\nPrintMotd no\n"
         )
         self.processes.append(
             subprocess.Popen([sshd, "-D", "-e", "-f", self.folder / "sshd_config"], stderr=subprocess.DEVNULL)
@@ -164,7 +165,8 @@ class Rig:
     async def open(self, kind):
         """Open a terminal of a kind and wait for its prompt; its ``opened_ms`` says how long that took.
 
-        sshd starts a plain sh for both kinds: a login shell's own start would hide the difference.
+        sshd starts a plain sh for both kinds (SHLVL keeps bash from reading ~/.bashrc on the way): a login shell's own
+        start would hide the difference.
         """
         prefix = "educloud/vm/" if kind == "ours" else ""
         began = time.perf_counter()
