@@ -6,7 +6,7 @@ import asyncio
 import configparser
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from traitlets import TraitError
 from traitlets.config import Config
@@ -24,9 +24,6 @@ from educloud_lab.broker.broker import Broker
 from educloud_lab.broker.clock import SystemClock
 from educloud_lab.broker.config import BrokerConfig
 from educloud_lab.ports.shell import GatewayAddress
-
-if TYPE_CHECKING:
-    from educloud_lab.ports.shell import Frontend
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +73,14 @@ async def build_broker(config: Config) -> Broker:
     control = ControlAuthority(store, authority, home if settings.is_local else None)
     kind: Literal["local", "remote"] = "local" if settings.is_local else "remote"
     keeper = Keeper(home) if settings.is_local and settings.autostart_cloud else None
-    broker = KeptBroker(
+    cloud, frontend = Ec2Cloud(endpoint), _frontend(settings, control)
+    broker = WiredBroker(
         keeper,
         store=store,
-        cloud=Ec2Cloud(endpoint),
+        cloud=cloud,
         shell=AsyncsshShell(),
         authority=authority,
-        frontend=_frontend(settings, control),
+        frontend=frontend,
         clock=SystemClock(),
         profiles=found.profiles,
         profile_problems=found.problems,
@@ -102,21 +100,34 @@ async def build_broker(config: Config) -> Broker:
     return broker
 
 
-class KeptBroker(Broker):
-    """A broker whose cloud is looked after for as long as it is open."""
+class WiredBroker(Broker):
+    """A broker that lets go of what was wired to it when it closes.
 
-    def __init__(self, keeper: Keeper | None, **parts: Any) -> None:
-        super().__init__(**parts)
+    Parameters
+    ----------
+    keeper : looks after the local cloud for as long as the broker is open.
+    cloud, frontend, parts : see :class:`Broker`.
+    """
+
+    def __init__(
+        self, keeper: Keeper | None, *, cloud: Ec2Cloud, frontend: GatewayControl | None, **parts: Any
+    ) -> None:
+        super().__init__(cloud=cloud, frontend=frontend, **parts)
         self._keeper = keeper
+        self._cloud = cloud
+        self._control = frontend
 
     async def close(self) -> None:
-        """Stop looking after the cloud, then close."""
+        """Stop looking after the cloud, close the broker, then its connections."""
         if self._keeper is not None:
             await self._keeper.close()
         await super().close()
+        if self._control is not None:
+            await self._control.close()
+        self._cloud.close()
 
 
-def _frontend(settings: Educloud, control: ControlAuthority) -> Frontend | None:
+def _frontend(settings: Educloud, control: ControlAuthority) -> GatewayControl | None:
     if settings.is_local:
         return GatewayControl(GatewayAddresses(Path(settings.home)), control.credentials)
     if not settings.gateway_host:
