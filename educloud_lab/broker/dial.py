@@ -41,9 +41,10 @@ class _Dialler:
         """Begin an attempt when it is time, wait a little, and return a connection when there is one."""
         parts, config = self._run.parts, self._run.parts.config
         since_s = self._clock_s() - self._last_s
-        if since_s >= (config.connect_hedge_s if self._attempts else config.connect_retry_s):
-            if len(self._attempts) >= config.connect_attempts:
-                self._attempts.pop(0).cancel()
+        # The more that wait already, the likelier is it that the machine is only slow: an attempt is never cut short.
+        hedge_s = config.connect_hedge_s * max(1, len(self._attempts) - 2)
+        wanted = since_s >= (hedge_s if self._attempts else config.connect_retry_s)
+        if wanted and len(self._attempts) < config.connect_attempts:
             self._last_s = self._clock_s()
             work = parts.shell.connect(self.grant, timeout_s=config.connect_timeout_s)
             self._attempts.append(asyncio.ensure_future(work))

@@ -298,3 +298,17 @@ async def test_a_machine_left_running_after_a_failure_ends_with_its_time_too(wor
     await world.clock.advance(PROFILE.time_limit_s + 60)
     assert not world.machine().up
     assert world.phase(ANN) == "asleep"
+
+
+async def test_a_slow_handshake_is_not_cut_short_by_its_followers(world):
+    """On a busy computer a login takes many seconds; giving each attempt three would never get through."""
+    broker = await world.broker()
+    connect = world.shell.connect
+
+    async def slow(grant, *, timeout_s=15.0):
+        await world.clock.sleep(9)
+        return await connect(grant, timeout_s=timeout_s)
+
+    world.shell.connect = slow
+    await broker.ensure_lease(ANN, START)
+    await world.until(broker, "ready", limit_s=60)
