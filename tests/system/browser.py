@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +45,14 @@ TERMINAL_TEXT = """
 """
 
 
+def _keep_failure(shot: Path) -> None:
+    """Put the screenshot of a failure among CI's artefacts."""
+    folder = Path(os.environ.get("EDUCLOUD_TEST_ARTIFACTS", "artifacts")) / "failures"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = os.environ.get("PYTEST_CURRENT_TEST", "test").split("::")[-1].split(" ")[0]
+    shutil.copy(shot, folder / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}.png")
+
+
 @contextmanager
 def chromium(path: str, profile: Path, *, width: int = 1440, height: int = 900) -> Iterator[Page]:
     """Yield a page of a fresh headless Chromium; unexpected page errors fail the test at the end."""
@@ -59,7 +69,12 @@ def chromium(path: str, profile: Path, *, width: int = 1440, height: int = 900) 
             page = context.pages[0] if context.pages else context.new_page()
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.set_default_timeout(30_000)
-            yield page
+            try:
+                yield page
+            except BaseException:
+                page.screenshot(path=str(profile.with_suffix(".failed.png")))
+                _keep_failure(profile.with_suffix(".failed.png"))
+                raise
         finally:
             context.close()
     ours = [problem for problem in problems if "educloud" in problem.lower()]
