@@ -11,21 +11,29 @@ from typing import Final
 
 UUID_FORM: Final = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
+# Each program that is started costs an emulated machine some 30 ms, so what the shell can read, it reads itself.
 _FIND: Final = """set -u
 LC_ALL=C; export LC_ALL
 sys=${EDUCLOUD_SYS:-/sys}; dev=${EDUCLOUD_DEV:-/dev}; proc=${EDUCLOUD_PROC:-/proc}
-find_disk() {
-  name=''
+name=none
+find_disk() { # $1 serial
   for entry in "$sys"/block/*/serial "$sys"/block/*/device/serial; do
     [ -r "$entry" ] || continue
-    found=$(tr -d ' \\n' <"$entry")
+    found=''
+    read -r found <"$entry"
     [ "$found" = "$1" ] || continue
     name=${entry#"$sys"/block/}; name=${name%%/*}
     return 0
   done
   return 1
 }
-mounted_at() { sed -n "s|^$dev/$name \\([^ ]*\\) .*|\\1|p" "$proc/mounts" | head -n 1; }
+look_at_mounts() { # $1 mount point; sets place (of the disk) and options, covered (something is at the mount point)
+  place=''; options=''; covered=no
+  while read -r source where type flags rest; do
+    if [ "$source" = "$dev/$name" ]; then place=$where; options=$flags; fi
+    if [ "$where" = "$1" ]; then covered=yes; fi
+  done <"$proc/mounts"
+}
 """
 
 PROBE: Final = (
@@ -38,51 +46,49 @@ until find_disk "$1"; do
   sleep 0.1
 done
 disk=$dev/$name
-lock=${EDUCLOUD_RUN:-/run}/educloud-$name.lock
-exec 9>"$lock"
+exec 9>"${EDUCLOUD_RUN:-/run}/educloud-$name.lock"
 flock -w 60 9 || exit 75
-sectors=$(cat "$sys/block/$name/size")
+read -r sectors <"$sys/block/$name/size"
+read -r readonly <"$sys/block/$name/ro"
+look_at_mounts none
+parts=no
+for part in "$sys/block/$name/$name"*; do [ -e "$part" ] && parts=yes; done
+out=$(blkid -p -o export "$disk" 2>/dev/null); status=$?
+case $status in 0) seen=found ;; 2) seen=none ;; 8) seen=ambivalent ;; *) seen=error ;; esac
+type='-'; uuid='-'
+while IFS='=' read -r key value; do
+  case $value in ''|*[!A-Za-z0-9_-]*) continue ;; esac
+  case $key in TYPE) type=$value ;; UUID) uuid=$value ;; esac
+done <<END
+$out
+END
+wiped=unknown; zeros=unknown
+if [ "$status" != 0 ]; then
+  if out=$(wipefs -n "$disk" 2>/dev/null); then
+    if [ -z "$out" ]; then wiped=none; else wiped=found; fi
+  else
+    wiped=error
+  fi
+  piece=${EDUCLOUD_RUN:-/run}/educloud-$name.piece
+  zeros=yes
+  out=$(dd if="$disk" bs=65536 count=64 2>&1 >"$piece") || zeros=unreadable
+  case $out in '64+0 records in'*) ;; *) zeros=unreadable ;; esac
+  out=$(dd if="$disk" bs=512 skip=$((sectors - 2048)) count=2048 2>&1 >>"$piece") || zeros=unreadable
+  case $out in '2048+0 records in'*) ;; *) zeros=unreadable ;; esac
+  if [ "$zeros" = yes ] && [ "$(tr -d '\\000' <"$piece" | wc -c)" -ne 0 ]; then zeros=no; fi
+  rm -f "$piece"
+fi
 echo 'educloud probe'
 echo "disk $name"
 echo "size_bytes $((sectors * 512))"
-echo "readonly $(cat "$sys/block/$name/ro")"
-place=$(mounted_at)
+echo "readonly $readonly"
 echo "mounted ${place:--}"
-parts=no
-for part in "$sys/block/$name/$name"*; do [ -e "$part" ] && parts=yes; done
 echo "partitions $parts"
-out=$(blkid -p -o export "$disk" 2>/dev/null); status=$?
-case $status in
-  0) echo 'blkid found' ;;
-  2) echo 'blkid none' ;;
-  8) echo 'blkid ambivalent' ;;
-  *) echo 'blkid error' ;;
-esac
-type=$(printf '%s\\n' "$out" | sed -n 's/^TYPE=\\([A-Za-z0-9_]\\{1,32\\}\\)$/\\1/p' | head -n 1)
-uuid=$(printf '%s\\n' "$out" | sed -n 's/^UUID=\\([A-Za-z0-9-]\\{1,64\\}\\)$/\\1/p' | head -n 1)
-echo "type ${type:--}"
-echo "uuid ${uuid:--}"
-if out=$(wipefs -n "$disk" 2>/dev/null); then
-  if [ -z "$out" ]; then echo 'wipefs none'; else echo 'wipefs found'; fi
-else
-  echo 'wipefs error'
-fi
-if [ "$status" = 0 ]; then
-  echo 'zeros unknown'
-else
-  piece=${EDUCLOUD_RUN:-/run}/educloud-$name.piece
-  zeros=yes
-  dd if="$disk" bs=65536 count=64 of="$piece" 2>/dev/null || zeros=unreadable
-  [ "$(wc -c <"$piece")" -eq 4194304 ] || zeros=unreadable
-  [ "$zeros" = unreadable ] || [ "$(tr -d '\\000' <"$piece" | wc -c)" -eq 0 ] || zeros=no
-  if [ "$zeros" = yes ]; then
-    dd if="$disk" bs=512 skip=$((sectors - 2048)) count=2048 of="$piece" 2>/dev/null || zeros=unreadable
-    [ "$(wc -c <"$piece")" -eq 1048576 ] || zeros=unreadable
-    [ "$zeros" = unreadable ] || [ "$(tr -d '\\000' <"$piece" | wc -c)" -eq 0 ] || zeros=no
-  fi
-  rm -f "$piece"
-  echo "zeros $zeros"
-fi
+echo "blkid $seen"
+echo "type $type"
+echo "uuid $uuid"
+echo "wipefs $wiped"
+echo "zeros $zeros"
 echo end
 """
 )
@@ -95,7 +101,7 @@ PROBE_FORMS: Final = {
     "blkid": r"none|found|ambivalent|error",
     "type": r"-|[A-Za-z0-9_]{1,32}",
     "uuid": r"-|[A-Za-z0-9-]{1,64}",
-    "wipefs": r"none|found|error",
+    "wipefs": r"none|found|error|unknown",
     "zeros": r"yes|no|unreadable|unknown",
 }
 
@@ -106,7 +112,8 @@ find_disk "$1" || exit 70
 disk=$dev/$name
 exec 9>"${EDUCLOUD_RUN:-/run}/educloud-$name.lock"
 flock -w 60 9 || exit 75
-[ "$(($(cat "$sys/block/$name/size") * 512))" = "$3" ] || exit 71
+read -r sectors <"$sys/block/$name/size"
+[ "$((sectors * 512))" = "$3" ] || exit 71
 # A last look under the lock: nothing may have come between the probe and now.
 blkid -p "$disk" >/dev/null 2>&1; [ $? -eq 2 ] || exit 72
 [ -z "$(wipefs -n "$disk" 2>/dev/null)" ] || exit 72
@@ -128,7 +135,7 @@ disk=$dev/$name
 exec 9>"${EDUCLOUD_RUN:-/run}/educloud-$name.lock"
 flock -w 60 9 || exit 75
 uuid=$(blkid -p -o value -s UUID "$disk" 2>/dev/null)
-place=$(mounted_at)
+look_at_mounts "$3"
 state=mounted
 if [ "$uuid" != "$2" ]; then
   state=mismatch
@@ -140,9 +147,13 @@ elif [ -z "$place" ]; then
   if [ "$checked" -gt 1 ]; then
     state=dirty
   else
-    mkdir -p "$3"
+    [ -d "$3" ] || mkdir -p "$3"
     if mount -t ext4 -o nosuid,nodev,errors=remount-ro "$disk" "$3" 9>&- 2>/dev/null; then
-      if grep -q "^$dev/$name $3 ext4 ro[, ]" "$proc/mounts"; then umount "$3"; state=dirty; fi
+      look_at_mounts "$3"
+      case ",$options," in
+        ,,) state=refused ;;
+        *,ro,*) umount "$3"; state=dirty ;;
+      esac
       if [ "$state" = mounted ] && [ ! -e "$3/.educloud" ]; then
         chown "$4": "$3" && chmod 0755 "$3" && : >"$3/.educloud"
       fi
@@ -164,14 +175,14 @@ RELEASE: Final = (
 for terminal in "$dev"/pts/[0-9]*; do
   [ -w "$terminal" ] && printf '\\r\\n%s\\r\\n' "$3" >"$terminal" 2>/dev/null
 done
-find_disk "$1" || name=none
+find_disk "$1"
 holders() { # $1 mount point
   { find "$proc"/[0-9]*/cwd "$proc"/[0-9]*/root "$proc"/[0-9]*/exe "$proc"/[0-9]*/fd -maxdepth 1 \\
       \\( -lname "$1" -o -lname "$1/*" \\) 2>/dev/null
     grep -l " $1/" "$proc"/[0-9]*/maps 2>/dev/null
   } | sed "s|^$proc/\\([0-9]*\\)/.*|\\1|" | sort -un | grep -vx "$$"
 }
-mounted() { grep -q "^$dev/$name " "$proc/mounts" || grep -q "^[^ ]* $1 " "$proc/mounts"; }
+mounted() { look_at_mounts "$1"; [ -n "$place" ] || [ "$covered" = yes ]; }
 state=free
 who='-'
 sync
@@ -201,7 +212,6 @@ if mounted "$2"; then
     who=${who% }
   fi
 fi
-sync
 echo 'educloud release'
 echo "state $state"
 echo "holders ${who:--}"

@@ -49,8 +49,9 @@ if [ ! -s {OWN_KEY} ] || [ ! -s {OWN_KEY}.pub ]; then
   ssh-keygen -q -t ed25519 -N '' -C '' -f {OWN_KEY} </dev/null >/dev/null
   sync
 fi
+read -r kind key rest <{OWN_KEY}.pub
 echo 'educloud own-host-key'
-printf 'key %s\\n' "$(cut -d' ' -f1,2 {OWN_KEY}.pub)"
+echo "key $kind $key"
 echo end
 """
 OWN_HOST_KEY_FORMS: Final = {"key": r"ssh-ed25519 [A-Za-z0-9+/=]{68}"}
@@ -62,7 +63,8 @@ printf 'HostKey %s\\nTrustedUserCAKeys %s\\nAuthorizedPrincipalsFile %s\\n' \\
 mv {CONF}.new {CONF}
 rm -f {ETC}/bootstrap_host_ed25519_key
 sync
-kill -HUP "$(cat /run/sshd.pid)"
+read -r pid </run/sshd.pid
+kill -HUP "$pid"
 echo 'educloud switch-host-key'
 echo end
 """
