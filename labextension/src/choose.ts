@@ -77,3 +77,32 @@ export function readChoice(data: unknown): ILabChoice | null {
     ...(typeof slot === 'string' && slot !== '' ? { slot } : {})
   };
 }
+
+/**
+ * The lab that a panel shows: what its payload names, and for the rest what the notebook names. The machine profile is
+ * empty when neither names one: an existing lease can still be shown.
+ */
+export function panelChoice(
+  payload: unknown,
+  notebook: ILabChoice | null
+): ILabChoice | null {
+  const given = Object.fromEntries(
+    Object.entries((payload as object | null) ?? {}).filter(
+      ([, value]) => typeof value === 'string' && value !== ''
+    )
+  ) as Partial<ILabChoice>;
+  if (given.lab && given.lab !== notebook?.lab) {
+    notebook = null; // The payload is about another lab than the notebook.
+  }
+  const whole = readChoice({ ...notebook, ...given });
+  return (
+    whole ??
+    (given.lab
+      ? {
+          lab: given.lab,
+          machine_profile: '',
+          ...(given.slot ? { slot: given.slot } : {})
+        }
+      : null)
+  );
+}

@@ -499,4 +499,8 @@ def test_notebook_7(tmp_path: Path, page: Page, shot: Callable[[str], None]) -> 
         expect(sidebar).to_be_visible()
         press(panel, "Start")
         phase(sidebar, "Ready")
+        press(sidebar, "Terminal")
+        wait_terminal(page, r"student@shell-basics:~\$ ")
+        type_line(page, "hello")
+        wait_terminal(page, "hello: noted")
         shot("notebook7")

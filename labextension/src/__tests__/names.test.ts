@@ -1,4 +1,4 @@
-import { obviousLease, readChoice } from '../choose';
+import { obviousLease, panelChoice, readChoice } from '../choose';
 import { readable } from '../views/consolelog';
 import { freeName, parseName } from '../vm';
 import { lease, parts, snapshot } from './parts';
@@ -61,5 +61,31 @@ describe('readable', () => {
     expect(readable('\x1b[32m[ OK ]\x1b[0m up\r\r\n\ttab\x07')).toBe(
       '[ OK ] up\n\ttab'
     );
+  });
+});
+
+describe('panelChoice', () => {
+  const notebook = { lab: 'a', machine_profile: 'p', slot: 'main' };
+
+  it.each([
+    [{}, notebook],
+    [null, notebook],
+    [
+      { lab: null, machine_profile: null, slot: 'two' },
+      { ...notebook, slot: 'two' }
+    ],
+    [{ lab: 'a' }, notebook],
+    [{ machine_profile: 'q' }, { ...notebook, machine_profile: 'q' }],
+    [{ lab: 'b' }, { lab: 'b', machine_profile: '' }],
+    [
+      { lab: 'b', machine_profile: 'q' },
+      { lab: 'b', machine_profile: 'q' }
+    ]
+  ])('of %j', (payload, choice) => {
+    expect(panelChoice(payload, notebook)).toEqual(choice);
+  });
+
+  it('is none where nothing is named', () => {
+    expect(panelChoice({ slot: 'main' }, null)).toBeNull();
   });
 });

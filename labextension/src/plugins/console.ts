@@ -3,6 +3,7 @@
  */
 
 import {
+  ILabShell,
   ILayoutRestorer,
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
@@ -19,10 +20,11 @@ export const consolePlugin: JupyterFrontEndPlugin<void> = {
   description: 'Shows the console log of a lab machine.',
   autoStart: true,
   requires: [ICloudModel],
-  optional: [ILabFinder, ILayoutRestorer, ITranslator],
+  optional: [ILabShell, ILabFinder, ILayoutRestorer, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     model: ICloudModel,
+    labShell: ILabShell | null,
     finder: ILabFinder | null,
     restorer: ILayoutRestorer | null,
     translator: ITranslator | null
@@ -67,7 +69,8 @@ export const consolePlugin: JupyterFrontEndPlugin<void> = {
         const widget = new MainAreaWidget({ content });
         widget.id = `educloud-console-${id}`;
         content.fillToolbar(widget.toolbar);
-        app.shell.add(widget, 'main', {
+        // Notebook 7's main area holds one thing only: the notebook.
+        app.shell.add(widget, labShell ? 'main' : 'down', {
           mode: 'tab-after',
           type: trans.__('Console log')
         });

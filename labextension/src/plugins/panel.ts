@@ -13,7 +13,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { Message } from '@lumino/messaging';
 import { PanelLayout, Widget } from '@lumino/widgets';
 
-import { readChoice } from '../choose';
+import { panelChoice } from '../choose';
 import {
   DOMAIN,
   ICloudModel,
@@ -65,17 +65,17 @@ class PanelHost extends Widget implements IRenderMime.IRenderer {
   }
 
   private _onFinder(): void {
-    if (readChoice(this._payload) === null) {
-      void this._show();
-    }
+    void this._show();
   }
 
   private async _show(): Promise<void> {
     if (!this.isAttached) {
       return;
     }
-    const choice =
-      readChoice(this._payload) ?? this._finder?.around(this.node) ?? null;
+    const choice = panelChoice(
+      this._payload,
+      this._finder?.around(this.node) ?? null
+    );
     const shown = JSON.stringify(choice);
     if (shown === this._shown) {
       return;

@@ -3,6 +3,7 @@
  */
 
 import {
+  ILabShell,
   ILayoutRestorer,
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
@@ -46,6 +47,7 @@ export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
   autoStart: true,
   requires: [ICloudModel, ICloudSettings],
   optional: [
+    ILabShell,
     ILabFinder,
     ILayoutRestorer,
     IRunningSessionManagers,
@@ -57,6 +59,7 @@ export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
     app: JupyterFrontEnd,
     model: ICloudModel,
     settings: ICloudSettings,
+    labShell: ILabShell | null,
     finder: ILabFinder | null,
     restorer: ILayoutRestorer | null,
     running: IRunningSessionManagers | null,
@@ -128,7 +131,8 @@ export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
       retitle();
       const tab = new MainAreaWidget({ content });
       tab.id = `educloud-terminal-${name}`;
-      app.shell.add(tab, 'main', {
+      // Notebook 7's main area holds one thing only: the notebook.
+      app.shell.add(tab, labShell ? 'main' : 'down', {
         mode: 'split-right',
         type: trans.__('Terminal')
       });

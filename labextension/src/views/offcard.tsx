@@ -65,10 +65,15 @@ export function OffCard(props: { choice: ILabChoice }): React.JSX.Element {
         <ProblemBox
           problem={{
             code: 'no-such-profile',
-            what: trans.__(
-              'This notebook asks for the machine profile "%1", which is not here.',
-              choice.machine_profile
-            ),
+            what:
+              choice.machine_profile === ''
+                ? trans.__(
+                    'Neither panel nor notebook names a machine profile.'
+                  )
+                : trans.__(
+                    'This notebook asks for the machine profile "%1", which is not here.',
+                    choice.machine_profile
+                  ),
             kept: '',
             next_step: trans.__(
               'Check the name in the notebook, or ask whoever gave it to you.'

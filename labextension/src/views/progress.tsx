@@ -149,7 +149,7 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
       <details className="educloud-details">
         <summary>
           {failed
-            ? trans.__('Came as far as: %1', failed.title)
+            ? trans.__('Failed at: %1', failed.title)
             : job.kind === 'start'
               ? trans.__('Started in %1', formatDuration(took_s, trans))
               : trans.__('Last steps, %1', formatDuration(took_s, trans))}
