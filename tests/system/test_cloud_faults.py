@@ -346,7 +346,7 @@ def test_the_cloud_is_killed_in_the_middle_of_a_start(desk: Desk) -> None:
             ask(token)
 
     started = []
-    for number, delay_s in enumerate((0.01, 0.1, 0.4)):
+    for number, delay_s in enumerate((0.01, 0.2)):
         token = f"killed-{number}"
         asking = threading.Thread(target=ask_and_lose, args=(token,))
         asking.start()
