@@ -49,7 +49,7 @@ def check_spec(spec: MachineSpec) -> None:
         if path is not None and not path.is_file():
             raise BootRefusedError(
                 f"The {what} of {spec.instance_id} is missing: {path}. Nothing was started. "
-                "If it belongs to an image, build the images again (`educloud images build`)."
+                "If it belongs to an image, build the images again (`educloud image build`)."
             )
     if spec.kernel is not None:
         _check_kernel(spec.kernel)
