@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from educloud_lab.adapters.ec2.cloud import Ec2Cloud
 from educloud_lab.adapters.ec2.session import Endpoint
 from educloud_lab.domain.errors import CloudUnreachableError, MachineUnreachableError
 from educloud_lab.localcloud import process
@@ -14,6 +16,11 @@ from educloud_lab.localcloud.accounts import load_accounts
 from educloud_lab.localcloud.errors import LocalCloudError
 from educloud_lab.localcloud.settings import Folders
 from educloud_lab.ports.shell import GatewayAddress
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.client import EC2Client
+
+T = TypeVar("T")
 
 _NOT_RUNNING = "The local cloud is not running."
 _START = "Run `educloud cloud start`; if that fails, `educloud doctor` says why."
@@ -64,6 +71,22 @@ def local_endpoint(home: Path) -> Endpoint:
     return Endpoint(
         url=announced["endpoint_url"], access_key=account.access_key, secret_key=secret, region=announced["region"]
     )
+
+
+class LocalEc2Cloud(Ec2Cloud):
+    """The local cloud through the same adapter as any other, found again when it was started anew elsewhere.
+
+    A reset gives it new keys, a taken port another address: both are read before each call (two small files).
+    While it is not running the error says how to start it.
+    """
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(local_endpoint(home))
+        self._home = home
+
+    async def _call(self, function: Callable[[EC2Client], T]) -> T:
+        self._endpoint = await asyncio.to_thread(local_endpoint, self._home)
+        return await super()._call(function)
 
 
 def gateway_address(home: Path) -> GatewayAddress:

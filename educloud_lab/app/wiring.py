@@ -18,7 +18,7 @@ from educloud_lab.adapters.ssh import AsyncsshAuthority, AsyncsshShell, GatewayC
 from educloud_lab.app.config import ConfigurationError, Educloud
 from educloud_lab.app.control import ControlAuthority, GatewayAddresses
 from educloud_lab.app.keeper import Keeper
-from educloud_lab.app.local_cloud import ensure_running, local_endpoint
+from educloud_lab.app.local_cloud import LocalEc2Cloud, ensure_running
 from educloud_lab.app.machine_profiles import load_profiles
 from educloud_lab.broker.broker import Broker
 from educloud_lab.broker.clock import SystemClock
@@ -61,9 +61,9 @@ async def build_broker(config: Config) -> Broker:
     await asyncio.to_thread(home.mkdir, mode=0o700, parents=True, exist_ok=True)
     if settings.is_local:
         await ensure_running(home, autostart=settings.autostart_cloud)
-        endpoint = await asyncio.to_thread(local_endpoint, home)
+        cloud: Ec2Cloud = await asyncio.to_thread(LocalEc2Cloud, home)
     else:
-        endpoint = await asyncio.to_thread(remote_endpoint, settings)
+        cloud = Ec2Cloud(await asyncio.to_thread(remote_endpoint, settings))
     found = await asyncio.to_thread(load_profiles, Path(settings.profiles_path), longest_s=settings.time_limit_s)
     for problem in found.problems:
         log.warning("%s", problem)
@@ -73,7 +73,7 @@ async def build_broker(config: Config) -> Broker:
     control = ControlAuthority(store, authority, home if settings.is_local else None)
     kind: Literal["local", "remote"] = "local" if settings.is_local else "remote"
     keeper = Keeper(home) if settings.is_local and settings.autostart_cloud else None
-    cloud, frontend = Ec2Cloud(endpoint), _frontend(settings, control)
+    frontend = _frontend(settings, control)
     broker = WiredBroker(
         keeper,
         store=store,
@@ -84,7 +84,9 @@ async def build_broker(config: Config) -> Broker:
         clock=SystemClock(),
         profiles=found.profiles,
         profile_problems=found.problems,
-        config=BrokerConfig(cloud_kind=kind, cloud_name="local cloud" if settings.is_local else endpoint.url),
+        config=BrokerConfig(
+            cloud_kind=kind, cloud_name="local cloud" if settings.is_local else settings.cloud_endpoint
+        ),
     )
     # The first key pair of a process imports asyncssh: in a thread, so that the loop goes on.
     await asyncio.to_thread(authority.new_key_pair)

@@ -1,11 +1,13 @@
 """Control of the gateway: one authority a store, trusted once, certificates that say one thing."""
 
+import json
+
 import pytest
 
 from educloud_lab.adapters.memory.store import MemoryStore
 from educloud_lab.adapters.ssh import AsyncsshAuthority
 from educloud_lab.app.control import SECRET, ControlAuthority, trust
-from educloud_lab.app.local_cloud import ensure_running, gateway_address, local_endpoint
+from educloud_lab.app.local_cloud import LocalEc2Cloud, ensure_running, gateway_address, local_endpoint
 from educloud_lab.broker.clock import SystemClock
 from educloud_lab.domain.errors import CloudUnreachableError, MachineUnreachableError
 from educloud_lab.localcloud.settings import Folders
@@ -74,3 +76,33 @@ async def test_a_cloud_that_cannot_be_started(home, monkeypatch):
     with pytest.raises(CloudUnreachableError, match=r"QEMU is missing.*Install qemu-system-x86") as caught:
         await ensure_running(home, autostart=True)
     assert caught.value.kept
+
+
+async def test_a_cloud_that_was_started_anew_elsewhere_is_found_again(home):
+    def announce(port):
+        text = json.dumps({"endpoint_url": f"http://127.0.0.1:{port}/services/compute", "region": "eucalyptus"})
+        Folders(home).announcement.write_text(text)
+
+    async def asked(cloud):
+        return await cloud._call(lambda ec2: ec2.meta.endpoint_url)
+
+    announce(1)
+    cloud = LocalEc2Cloud(home)
+    try:
+        assert await asked(cloud) == "http://127.0.0.1:1/services/compute"
+        announce(2)
+        assert await asked(cloud) == "http://127.0.0.1:2/services/compute"
+        Folders(home).announcement.unlink()
+        with pytest.raises(CloudUnreachableError, match="educloud cloud start"):
+            await asked(cloud)
+    finally:
+        cloud.close()
+
+
+def test_new_keys_after_a_reset_are_used(home):
+    Folders(home).announcement.write_text(json.dumps({"endpoint_url": "http://127.0.0.1:1/", "region": "r"}))
+    first = local_endpoint(home)
+    assert local_endpoint(home) == first
+    Folders(home).credentials.unlink()
+    assert local_endpoint(home).secret_key != first.secret_key
+    assert first.secret_key not in repr(first)
