@@ -84,7 +84,7 @@ class TerminalSocket(_Terminals, WebSocketMixin, WebSocketHandler, JupyterHandle
         self._feeding: asyncio.Task[None] | None = None
 
     @ws_authenticated
-    async def get(self, name: str) -> None:  # type: ignore[override]
+    async def get(self, name: str) -> None:
         """Connect; never creates a terminal."""
         self._terminal = self._service.terminal(name)
         await super().get(name)

@@ -13,6 +13,8 @@ HIGH_BYTES = 384 * 1024
 LOW_BYTES = 128 * 1024
 # Below this, an interrupt leaves everything in place: a full-screen program's repaint is smaller.
 SKIP_BYTES = 64 * 1024
+# A frame of this size is more than a person types or a shell answers.
+FLOOD_BYTES = 4096
 _CANCEL = "\x18\x1b[0m\r\n"
 
 
@@ -85,13 +87,18 @@ class Reader:
 
     async def run(self) -> None:
         """Send until `finish`; one frame at a time, each awaited."""
+        flooding = False
         while True:
             if self._announce:
                 self._announce = False
                 await self._send('["flow",1]')
                 continue
             if not self._waits_for_credit:
+                if flooding and self.behind_bytes < FRAME_BYTES // 4:
+                    # More is on its way: a turn of the loop more, and a frame less.
+                    await asyncio.sleep(0)
                 text, size_bytes = self._next()
+                flooding = size_bytes >= FLOOD_BYTES
                 if size_bytes:
                     if self._acknowledges:
                         self._unacknowledged_bytes += size_bytes
