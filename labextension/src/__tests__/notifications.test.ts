@@ -1,0 +1,120 @@
+import { Notification } from '@jupyterlab/apputils';
+import { nullTranslator } from '@jupyterlab/translation';
+import { CommandRegistry } from '@lumino/commands';
+
+import { JobNotifications } from '../jobnotifications';
+import type { Lease } from '../wire';
+import { FakeSettings, job, lease, parts, snapshot } from './parts';
+
+function all() {
+  return Notification.manager.notifications;
+}
+
+async function follow(first: Lease[], settings = new FakeSettings()) {
+  const { client, socket, model } = parts();
+  client.current = snapshot(1, first);
+  await model.refresh();
+  const commands = new CommandRegistry();
+  const ran: unknown[] = [];
+  commands.addCommand('educloud:start', {
+    execute: args => void ran.push(args)
+  });
+  new JobNotifications({
+    model,
+    settings,
+    trans: nullTranslator.load('test'),
+    commands
+  });
+  let version = 1;
+  const show = (...leases: Lease[]) => {
+    version += 1;
+    socket.received.emit(snapshot(version, leases));
+  };
+  return { show, ran };
+}
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  Notification.dismiss();
+});
+
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+const over = { in_flight: false, progress: 1 };
+
+describe('JobNotifications', () => {
+  it('shows one for a job, and updates it in place', async () => {
+    const { show } = await follow([lease()]);
+    show(lease({ phase: 'starting', job: job({ id: 'a' }) }));
+    show(lease({ phase: 'starting', job: job({ id: 'a', progress: 0.7 }) }));
+    expect(all()).toHaveLength(1);
+    expect(all()[0].type).toBe('in-progress');
+    expect(all()[0].message).toBe('Shell basics: Starting. Boot');
+    expect(all()[0].options.progress).toBeGreaterThanOrEqual(0.7);
+    show(
+      lease({
+        phase: 'ready',
+        headline: 'Ready',
+        job: job({ id: 'a', ...over })
+      })
+    );
+    expect(all()).toHaveLength(1);
+    expect(all()[0].type).toBe('success');
+    expect(all()[0].message).toBe('Shell basics: Ready');
+  });
+
+  it('says nothing about what was over when the page was loaded', async () => {
+    const ready = lease({ phase: 'ready', job: job({ id: 'b', ...over }) });
+    const { show } = await follow([ready]);
+    show(ready);
+    expect(all()).toEqual([]);
+  });
+
+  it('is quiet about a job that the page was reloaded in', async () => {
+    await follow([lease({ phase: 'starting', job: job({ id: 'c' }) })]);
+    expect(all()).toHaveLength(1);
+    expect(all()[0].options.autoClose).toBe(0); // In the notification centre, not popped up.
+  });
+
+  it('offers to try again', async () => {
+    const { show, ran } = await follow([lease()]);
+    show(lease({ phase: 'starting', job: job({ id: 'd' }) }));
+    show(
+      lease({
+        phase: 'trouble',
+        problem: { code: 'x', what: 'No room.', next_step: 'Wait.' },
+        job: job({ id: 'd', ...over })
+      })
+    );
+    const [one] = all();
+    expect(one.type).toBe('error');
+    expect(one.message).toBe('Shell basics: No room. Wait.');
+    one.options.actions?.[0].callback(null as never);
+    expect(ran).toEqual([{ lease_id: 'k7m2' }]);
+  });
+
+  it('warns once before the end, and takes it back when kept', async () => {
+    const soon = (at_ms: number) =>
+      lease({ phase: 'ready', expires_at: new Date(at_ms).toISOString() }, [
+        'extend'
+      ]);
+    // The server's clock stands near the time of its snapshots.
+    const base = Date.parse(snapshot(2).server_time);
+    const { show } = await follow([lease()]);
+    show(soon(base + 200_000));
+    show(soon(base + 200_000));
+    expect(all().map(one => one.type)).toEqual(['warning']);
+    show(soon(base + 7_200_000));
+    expect(all()).toEqual([]);
+  });
+
+  it('is silent when switched off', async () => {
+    const settings = new FakeSettings();
+    settings.notifications = false;
+    const { show } = await follow([lease()], settings);
+    show(lease({ phase: 'starting', job: job({ id: 'e' }) }));
+    expect(all()).toEqual([]);
+  });
+});
