@@ -220,6 +220,8 @@ class MemoryCloud:
         row = self._row(instance_id)
         if row.seen.root_device_type != "ebs":
             raise CloudStateError("The instance does not have an 'ebs' root device type and cannot be stopped.")
+        if row.seen.state in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED):
+            raise CloudStateError(f"This instance '{instance_id}' is not in a state from which it can be stopped.")
         self._go(row, InstanceState.STOPPING, InstanceState.STOPPED)
         self.faults.after("stop_instance")
 
@@ -300,7 +302,8 @@ class MemoryCloud:
         """Detach a volume, whatever the guest does with it: that is the violation this looks for."""
         now_s = self._begin("detach_volume")
         row = self.volume_row(volume_id)
-        if volume_id in self.machines[instance_id].mounts.values():
+        machine = self.machines.get(instance_id)
+        if machine is not None and volume_id in machine.mounts.values():
             self.violations.append("a volume was detached while mounted (I4)")
         if any(a.instance_id == instance_id for a in row.seen.attachments):
             detaching = tuple(replace(a, state="detaching") for a in row.seen.attachments)
