@@ -17,6 +17,7 @@ async function follow(first: Lease[], settings = new FakeSettings()) {
   const commands = new CommandRegistry();
   const ran: unknown[] = [];
   commands.addCommand('educloud:start', {
+    describedBy: { args: { type: 'object' } },
     execute: args => void ran.push(args)
   });
   new JobNotifications({
