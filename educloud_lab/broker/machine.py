@@ -175,7 +175,15 @@ async def _launch(run: Run) -> InstanceSeen | None:
 async def _image(run: Run, lease: LeaseRecord) -> ImageSeen:
     wanted = lease.profile.image
     images = await run.parts.cloud.images()
-    image = next((image for image in images if wanted in (image.image_id, image.name)), None)
+    found = [image for image in images if wanted in (image.image_id, image.name)]
+    # The cloud may list an unusable image beside the good one of the same name.
+    image = next((image for image in found if image.state == "available"), None)
+    if image is None and found:
+        raise ProfileError(
+            f"The image '{wanted}' is there, but the cloud says that it is '{found[0].state}'.",
+            kept="Nothing was started.",
+            next_step="Build or register it again (local cloud: educloud image build all --force).",
+        )
     if image is None:
         names = ", ".join(sorted(image.name for image in images)[:8]) or "none"
         raise ProfileError(
