@@ -179,9 +179,7 @@ class Lease(Wire):
     host_key_fingerprint: str | None = None
     login: str | None = Field(None, description="user@address once it is reachable")
     started_at: datetime | None = None
-    expires_at: datetime | None = Field(
-        None, description="When it is put to sleep; null when not running"
-    )
+    expires_at: datetime | None = Field(None, description="When it is put to sleep; null when not running")
     actions: list[ActionState] = []
     updated_at: datetime
 
