@@ -14,6 +14,7 @@ from educloud_lab.broker.scripts import first_contact
 from educloud_lab.broker.scripts.grammar import read_answer
 from educloud_lab.domain.errors import HostKeyError, MachineUnreachableError
 from educloud_lab.domain.job import HostKeyStage
+from educloud_lab.ports.shell import Connection
 from educloud_lab.ports.store import Transaction
 
 _RELOAD_S = 5.0
@@ -26,17 +27,22 @@ async def connect(run: Run) -> None:
     connection = await dial(run, limit_s=run.parts.config.contact_limit_s)
     run.on_end(connection.close)
     run.notes["connection"] = connection
+    if run.lease.host_key_stage in (HostKeyStage.BOOTSTRAP, HostKeyStage.SWITCHING):
+        # The disk is prepared over this connection meanwhile; nobody is let in before the new key is proved.
+        task = asyncio.create_task(_take_over(run, connection), name="step connect")
+        run.notes["verified"] = task
+        run.on_end(lambda: _cancel(task))
+
+
+async def _take_over(run: Run, connection: Connection) -> None:
+    """Have the machine make its own key, record it, and only then have the bootstrap key taken away."""
     if run.lease.host_key_stage is HostKeyStage.BOOTSTRAP:
         completed = await run.outside("own-host-key", lambda: connection.run(first_contact.OWN_HOST_KEY))
         answer = read_answer("own-host-key", completed, first_contact.OWN_HOST_KEY_FORMS, required=("key",))
         await run.put_lease("host key", host_key=answer["key"], host_key_stage=HostKeyStage.SWITCHING)
-    if run.lease.host_key_stage is HostKeyStage.SWITCHING:
-        completed = await run.outside("switch-host-key", lambda: connection.run(first_contact.SWITCH_HOST_KEY))
-        read_answer("switch-host-key", completed, {})
-        # The disk is prepared over the old connection while a new one proves the new key.
-        task = asyncio.create_task(_verify(run), name="step connect")
-        run.notes["verified"] = task
-        run.on_end(lambda: _cancel(task))
+    completed = await run.outside("switch-host-key", lambda: connection.run(first_contact.SWITCH_HOST_KEY))
+    read_answer("switch-host-key", completed, {})
+    await _verify(run)
 
 
 async def _verify(run: Run) -> None:

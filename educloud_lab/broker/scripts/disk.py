@@ -75,7 +75,14 @@ if [ "$status" != 0 ]; then
   case $out in '64+0 records in'*) ;; *) zeros=unreadable ;; esac
   out=$(dd if="$disk" bs=512 skip=$((sectors - 2048)) count=2048 2>&1 >>"$piece") || zeros=unreadable
   case $out in '2048+0 records in'*) ;; *) zeros=unreadable ;; esac
-  if [ "$zeros" = yes ] && [ "$(tr -d '\\000' <"$piece" | wc -c)" -ne 0 ]; then zeros=no; fi
+  if [ "$zeros" = yes ]; then
+    # tr takes an emulated machine a second for this, cmp a twentieth of it.
+    if command -v cmp >/dev/null 2>&1; then
+      cmp -s -n 5242880 "$piece" /dev/zero || zeros=no
+    elif [ "$(tr -d '\\000' <"$piece" | wc -c)" -ne 0 ]; then
+      zeros=no
+    fi
+  fi
   rm -f "$piece"
 fi
 echo 'educloud probe'
