@@ -216,7 +216,8 @@ class Broker:
 
     def _with_profile(self, tx: Transaction, lease: LeaseRecord, profile: MachineProfile) -> LeaseRecord:
         """Take over another profile or revision where no machine exists that was made from the old one."""
-        exists = lease.client_token != "" or tx.job_in_flight(lease.id) is not None
+        # A token that was never sent made nothing: a start that failed over its profile follows the mended one.
+        exists = lease.token_sent or lease.instance_id is not None or tx.job_in_flight(lease.id) is not None
         if exists and lease.profile.name != profile.name:
             raise ConflictError(
                 f"The machine of this lab was made from the machine profile '{lease.profile.name}'.",
@@ -237,8 +238,11 @@ class Broker:
 
     async def _want(self, person: str, lease_id: str, kind: JobKind) -> wire.Lease:
         def change(tx: Transaction) -> wire.Lease:
-            lease = want(tx, self._own(tx, person, lease_id), TARGET_OF[kind])
-            return snapshot.wire_lease(tx, self._parts, lease)
+            lease = self._own(tx, person, lease_id)
+            profile = next((each for each in self._profiles if each.name == lease.profile.name), lease.profile)
+            if kind is JobKind.START and profile != lease.profile:
+                lease = self._with_profile(tx, lease, profile)
+            return snapshot.wire_lease(tx, self._parts, want(tx, lease, TARGET_OF[kind]))
 
         return await self._changing(change)
 

@@ -228,6 +228,18 @@ async def test_another_profile_is_a_conflict_while_the_machine_exists(world):
     assert (await broker.ensure_lease(ANN, request)).machine_profile.name == "other"
 
 
+async def test_a_start_that_failed_over_its_profile_follows_the_mended_one(world):
+    broker = await world.broker(profiles=[replace(PROFILE, image="nowhere")])
+    lease = await broker.ensure_lease(ANN, START)
+    await world.until(broker, "trouble")
+    assert (await broker.snapshot(ANN)).leases[0].problem.code == "bad-profile"
+    await broker.close()
+    broker = await world.broker(profiles=[replace(PROFILE, revision=PROFILE.revision + 1)])
+    assert (await broker.start(ANN, lease.id)).machine_profile.revision == PROFILE.revision + 1
+    await world.until(broker, "ready")
+    assert world.lease().generation == 1
+
+
 async def test_profiles_that_are_missing_or_wrong_are_named(world):
     broker = await world.broker(profile_problems=[ProfileError("The file broken.toml of 'broken' has no image.")])
     with pytest.raises(NotFoundError, match="first-steps"):
