@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +11,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, select, text, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from educloud_lab.adapters.sqlstore import tables as t
 from educloud_lab.adapters.sqlstore.keys import Sealer
 from educloud_lab.adapters.sqlstore.schema import check
 from educloud_lab.adapters.sqlstore.transaction import SqlTransaction
-from educloud_lab.domain.errors import StoreError
+from educloud_lab.domain.errors import ConflictError, StoreError
 from educloud_lab.ports.store import Transaction
 
 T = TypeVar("T")
@@ -66,10 +65,12 @@ class SqlStore:
 
     async def close(self) -> None:
         """Let go of it. Repeatable."""
-        with contextlib.suppress(RuntimeError):  # shut down before
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._dispose)
-        self._executor.shutdown()
-        self._reader.shutdown()
+        engine, self._engine = self._engine, None  # from here on nothing new begins
+        # Connections in use would outlive the pool, so what has begun is let to its end first.
+        await asyncio.to_thread(self._executor.shutdown)
+        await asyncio.to_thread(self._reader.shutdown)
+        if engine is not None:
+            await asyncio.to_thread(engine.dispose)
 
     async def transact(self, function: Callable[[Transaction], T]) -> T:
         """Run a function as one transaction in a worker thread."""
@@ -119,11 +120,6 @@ class SqlStore:
         event.listen(engine, "begin", _on_begin)
         return engine
 
-    def _dispose(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
-
     def _engine_now(self) -> Engine:
         if self._engine is None:
             raise StoreError("The store is not open.")
@@ -139,6 +135,12 @@ class SqlStore:
                         # Last, so that versions appear in the order in which transactions commit.
                         connection.execute(update(t.counter).values(version=t.counter.c.version + 1))
                     return result
+            except ConflictError as error:
+                # On PostgreSQL two transactions may both find nothing and both insert; looked at again, the second
+                # finds what the first one made. A conflict that stays is raised after the last try.
+                if tries < _TRIES and isinstance(error.__cause__, IntegrityError):
+                    continue
+                raise
             except SQLAlchemyError as error:
                 if tries < _TRIES and _may_be_repeated(error):
                     continue
