@@ -21,6 +21,10 @@ def default_home() -> Path:
     return Path(base) / "educloud-lab"
 
 
+_LONGEST_BASE = 50
+"""A socket's path holds 107 bytes (unix(7)), and up to 53 of them follow: /educloud-…/m/i-…/journal.sock."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folders:
     """The local cloud's files under one home. Nothing is made until :meth:`make` is called."""
@@ -101,7 +105,7 @@ class Folders:
         """
         digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:8]
         base = os.environ.get("XDG_RUNTIME_DIR")
-        if base and Path(base).is_dir() and os.access(base, os.W_OK):
+        if base and len(os.fsencode(base)) <= _LONGEST_BASE and Path(base).is_dir() and os.access(base, os.W_OK):
             folder = Path(base) / f"educloud-{digest}"
         else:
             folder = Path("/tmp") / f"educloud-{os.getuid()}-{digest}"  # noqa: S108 (owner and mode are verified below)
