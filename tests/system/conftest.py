@@ -178,15 +178,19 @@ class JupyterLab:
         wait_for("JupyterLab to answer", answers, timeout_s=60)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        return self.request(method, f"educloud/api/v1/{path}", body)
+
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Ask below the base URL."""
         request = urllib.request.Request(
-            f"{self.url}educloud/api/v1/{path}",
+            f"{self.url}{path}",
             data=None if method == "GET" else json.dumps(body or {}).encode(),
             method=method,
             headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"},
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as reply:
-                return reply.status, json.loads(reply.read())
+                return reply.status, json.loads(reply.read() or b"{}")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
 

@@ -1,0 +1,157 @@
+"""The first notebook: run without a browser, then shown in one without a kernel, and beside the sidebar."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.system.browser import chromium, open_lab, press, sidebar
+from tests.system.conftest import BIN, ROOT, Bench, JupyterLab, wait_for
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(400)]
+
+LAB = "your-first-machine"
+NOTEBOOK = "01-your-first-machine.ipynb"
+SOON_MS = 1000
+
+
+@pytest.fixture(scope="module")
+def server(module_bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> JupyterLab:
+    folder = tmp_path_factory.mktemp("notebooks")
+    module_bench.educloud("cloud", "start")
+    return module_bench.lab(folder)
+
+
+@pytest.fixture(scope="module")
+def executed(module_bench: Bench, server: JupyterLab) -> Path:
+    """The notebook after a run from top to bottom against a real machine, in the server's folder."""
+    done = subprocess.run(
+        [
+            str(BIN / "jupyter-nbconvert"),
+            *("--to", "notebook", "--execute", "--ExecutePreprocessor.timeout=400"),
+            *("--output-dir", str(server.folder), str(ROOT / "notebooks" / NOTEBOOK)),
+        ],
+        env=module_bench.env | {"EDUCLOUD_URL": server.url, "EDUCLOUD_TOKEN": server.token},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=390,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return server.folder / NOTEBOOK
+
+
+def outputs(path: Path) -> list[dict[str, Any]]:
+    cells = json.loads(path.read_text())["cells"]
+    return [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
+
+
+def test_it_runs_from_top_to_bottom(executed: Path, server: JupyterLab) -> None:
+    assert not [output for output in outputs(executed) if output["output_type"] == "error"]
+    said = "".join("".join(output.get("text", "")) for output in outputs(executed))
+    lease = server.lease(LAB)
+    assert lease["phase"] == "asleep"
+    assert f"instance {lease['instance']['id']} at " in said
+    assert f"your volume {lease['volumes'][0]['id']} of 1 GiB is at /data" in said
+    assert said.count("Ready\n") == 2
+    assert said.count("Asleep\n") == 2
+    cells = [cell for cell in json.loads(executed.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+
+
+def test_the_saved_notebook_holds_nothing_secret(executed: Path, module_bench: Bench, server: JupyterLab) -> None:
+    """Neither keys, nor tokens, nor the addresses of the server, the cloud and the gateway."""
+    text = executed.read_text()
+    accounts = json.loads((module_bench.home / "cloud/credentials.json").read_text())["accounts"]
+    keys = [account[key] for account in accounts.values() for key in ("access_key", "secret_key")]
+    gateway = module_bench.cloud["gateway"]
+    secrets = {
+        server.token,
+        *keys,
+        server.url,
+        module_bench.cloud["endpoint_url"],
+        f":{gateway['port']}",
+        gateway["host_key"].split()[1],
+        (module_bench.home / "secret.key").read_text().split()[0],
+        str(module_bench.home),
+        str(server.folder),
+    }
+    assert len(secrets) == 12
+    assert all(len(secret) > 4 for secret in secrets)
+    assert [secret for secret in secrets if secret in text] == []
+    assert not re.search(r"PRIVATE KEY|ssh-ed25519|cert-v01|Authorization|(?i:token=)|127\.0\.0\.1|localhost", text)
+    payloads = [
+        output["data"]["application/vnd.educloud.panel+json"]
+        for output in outputs(executed)
+        if "application/vnd.educloud.panel+json" in output.get("data", {})
+    ]
+    assert payloads == [{"version": 1, "lab": None, "machine_profile": None, "slot": "main"}]
+
+
+def kernels(server: JupyterLab) -> list[str]:
+    """Return the sessions of notebooks with kernels."""
+    _, listed = server.request("GET", "api/sessions")
+    return [session["id"] for session in listed]  # type: ignore[index]  # a list, where our own routes give objects
+
+
+@pytest.mark.browser
+def test_panel_and_sidebar_show_the_same(
+    executed: Path, server: JupyterLab, browser_path: str, tmp_path: Path, artifacts: Path
+) -> None:
+    """Also in a notebook that nobody trusts, whose kernel does not exist: the card is drawn from the server's state."""
+    notebook = json.loads(executed.read_text())
+    notebook["metadata"]["kernelspec"] = {"name": "gone", "display_name": "Gone", "language": "python"}
+    (server.folder / "untrusted.ipynb").write_text(json.dumps(notebook))
+    assert server.lease(LAB)["phase"] == "asleep"
+    with chromium(browser_path, tmp_path / "profile") as page:
+        open_lab(page, server.url, server.token, path="lab/tree/untrusted.ipynb")
+        without_kernel(page, server)
+        card = sidebar(page)
+        panel = page.locator(".jp-OutputArea .educloud-LeaseCard").first
+        expect(panel).to_be_visible(timeout=30_000)
+        expect(panel).to_contain_text("Asleep")
+
+        # Start in the panel shows in the sidebar; Stop in the sidebar shows in the panel.
+        press(panel, "Start")
+        expect(panel.locator(".educloud-Step").first).to_be_visible(timeout=10_000)
+        expect(card.locator(".educloud-Step").first).to_be_visible(timeout=SOON_MS)
+        server.wait_phase(LAB, "ready")
+        expect(panel).to_contain_text("Ready", timeout=10_000)
+        expect(card).to_contain_text("Ready", timeout=SOON_MS)
+        page.screenshot(path=str(artifacts / "panel-without-kernel.png"))
+
+        press(card, "Stop")
+        confirm(page)
+        expect(card).to_contain_text(re.compile("sleep", re.I), timeout=10_000)
+        expect(panel).to_contain_text(re.compile("sleep", re.I), timeout=SOON_MS)
+        server.wait_phase(LAB, "asleep")
+        expect(card).to_contain_text("Asleep", timeout=10_000)
+        expect(panel).to_contain_text("Asleep", timeout=SOON_MS)
+
+        # Still there after a reload.
+        page.reload()
+        page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=90_000)
+        without_kernel(page, server)
+        expect(page.locator(".jp-OutputArea .educloud-LeaseCard").first).to_contain_text("Asleep", timeout=30_000)
+        assert kernels(server) == []
+
+
+def without_kernel(page: Page, server: JupyterLab) -> None:
+    """JupyterLab starts a kernel of its own accord: it is shut down, and the panel knows nothing of it."""
+    wait_for("JupyterLab's own kernel", lambda: kernels(server))
+    for kernel in kernels(server):
+        server.request("DELETE", f"api/sessions/{kernel}")
+    wait_for("the kernel to be gone", lambda: not kernels(server))
+    expect(page.get_by_text("No Kernel").first).to_be_visible(timeout=30_000)
+
+
+def confirm(page: Page) -> None:
+    if page.locator(".jp-Dialog").count():
+        page.locator(".jp-Dialog .jp-mod-accept").click()
