@@ -7,8 +7,9 @@ Start makes in the server.
 
     python bench/start.py [IMAGES] [--runs 5] [--quick]
 
-``machine answers`` is the first command that a login of ours ran on the machine; ``ready`` is when the card says so: the
-volume is mounted and the host key pinned; ``student's command`` is the first ``true`` by a person's own grant after that.
+``machine answers`` is the end of the first command that a login of ours ran on the machine; ``ready`` is when the card
+says so: the volume is mounted and the host key pinned; ``student's command`` is the first ``true`` by a person's own
+grant after that.
 """
 
 from __future__ import annotations
@@ -157,8 +158,8 @@ class Product:
 
 def acceleration(home: Path) -> str:
     """Return how the home's machines run: kvm or tcg, as their own command lines say."""
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
+    for each in psutil.process_iter(["cmdline"]):
+        words = each.info["cmdline"] or []
         if any(str(home) in word for word in words) and "-accel" in words:
             return "kvm" if words[words.index("-accel") + 1].startswith("kvm") else "tcg"
     raise RuntimeError("no machine of the bench runs")
