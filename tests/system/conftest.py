@@ -135,7 +135,11 @@ class JupyterLab:
         self.env = bench.env | extra_env
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def start(self) -> None:
         command = [
