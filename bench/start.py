@@ -34,6 +34,7 @@ from traitlets.config import Config
 from educloud_lab.adapters.ssh.shell import AsyncsshShell
 from educloud_lab.app import wiring
 from educloud_lab.localcloud import process
+from educloud_lab.localcloud.settings import default_home
 from educloud_lab.ports.shell import Completed, Connection, Grant
 from educloud_lab.wire.models import DeleteRequest, Lease, LeaseRequest
 
@@ -220,7 +221,7 @@ def report(bare: Sequence[float], first: Sequence[Start], second: Sequence[Start
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    default = Path(os.environ.get("EDUCLOUD_TEST_IMAGES") or Path.home() / ".local/share/educloud-lab/images")
+    default = Path(os.environ.get("EDUCLOUD_TEST_IMAGES") or default_home() / "images")
     parser.add_argument("images", type=Path, nargs="?", default=default, help="folder of built images")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="two runs")
