@@ -89,7 +89,8 @@ def build(home: Path, names: Sequence[str] = IMAGE_NAMES, *, progress: Progress,
         )
     images = home / "images"
     try:
-        images.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # volumes and keys will be in it too
+        images.mkdir(exist_ok=True)
         with _lock(images, progress):
             return _build_locked(images, tuple(names), progress, force)
     except OSError as exc:

@@ -415,3 +415,10 @@ def test_newest_time_is_the_packages_own(tmp_path, deb):
     archive = subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as members:
         assert tree.newest_time_s(deb) == max(member.mtime for member in members)
+
+
+def test_a_home_that_the_builder_makes_is_its_owners_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(builder, "_build_locked", lambda *_: [])
+    home = tmp_path / "new" / "home"
+    builder.build(home, progress=lambda *_: None)
+    assert home.stat().st_mode & 0o777 == 0o700

@@ -11,7 +11,7 @@ case "$-" in
     else
         printf 'No volume is mounted on /data: what you write on this machine is only on its system disk.\n'
     fi
-    printf 'You may use sudo. Editors: nano, vi. Also here: python3, curl, tmux, httpd.\n\n'
+    printf 'sudo works. Here are: nano, vi, python3, curl, tmux, httpd.\n\n'
     unset _mounted _device _place _rest
     ;;
 esac
