@@ -8,8 +8,6 @@ unmounted first is for the caller to ensure.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, HypervisorError, NoSlotError
 from educloud_lab.localcloud.hypervisor.qemu_command import PORT_COUNT, block_node, device_id, disk_device, port_id
@@ -53,8 +51,11 @@ async def plug(monitor: Monitor, disk: DiskSpec) -> None:
     free = [port_id(index) for index in range(PORT_COUNT) if port_id(index) not in taken.values()]
     if not free:
         raise NoSlotError(f"All {PORT_COUNT} slots for volumes are taken. Nothing changed; detach one first.")
-    if disk.disk_id not in await _nodes(monitor):
+    try:
         await monitor.execute("blockdev-add", block_node(disk))
+    except CommandRefusedError as error:
+        if "Duplicate nodes" not in error.reason:  # a plug that was left half done
+            raise
     try:
         await monitor.execute("device_add", disk_device(disk, free[0]))
     except CommandRefusedError:
@@ -96,11 +97,14 @@ async def unplug(monitor: Monitor, disk_id: str, *, limit_s: float) -> None:
     await _remove_node(monitor, disk_id)
 
 
-async def _nodes(monitor: Monitor) -> Mapping[str, Any]:
-    nodes = await monitor.execute("query-named-block-nodes", {"flat": True})
-    return {str(node["node-name"]): node for node in nodes}
-
-
 async def _remove_node(monitor: Monitor, disk_id: str) -> None:
-    if disk_id in await _nodes(monitor):
+    """Close a file; closed already is success.
+
+    QEMU is not asked for its nodes first: it lists none when one of them is a damaged file that it has put aside,
+    and then no volume of the machine could be unplugged.
+    """
+    try:
         await monitor.execute("blockdev-del", {"node-name": disk_id})
+    except CommandRefusedError as error:
+        if "Failed to find node" not in error.reason:
+            raise

@@ -46,12 +46,16 @@ class Model:
         return f"/machine/peripheral/{bus}/{bus}"
 
     def query_named_block_nodes(self, _):
-        return [{"node-name": node} for node in self.nodes]
+        raise CommandRefusedError("query-named-block-nodes", "Block device vol-9 is ejected")  # a damaged file's node
 
     def blockdev_add(self, node):
+        if node["node-name"] in self.nodes:
+            raise CommandRefusedError("blockdev-add", f"Duplicate nodes with node-name='{node['file']['node-name']}'")
         self.nodes |= {node["node-name"], node["file"]["node-name"]}
 
     def blockdev_del(self, node):
+        if node["node-name"] not in self.nodes:
+            raise CommandRefusedError("blockdev-del", f"Failed to find node with node-name='{node['node-name']}'")
         self.nodes -= {node["node-name"], f"{node['node-name']}.file"}
 
     def device_add(self, device):
