@@ -42,10 +42,6 @@ def test_everything_is_there(bench: Bench, tmp_path: Path) -> None:
     assert server.url in found["Websocket"]["what"]
     assert server.token not in json.dumps(found)
 
-    plain = bench.educloud("doctor").stdout
-    assert plain.count("ok  ") >= 10
-    assert "FAIL" not in plain
-
 
 def test_qemu_and_images_are_missing(bench: Bench) -> None:
     (bench.home / "images").unlink()
@@ -62,6 +58,7 @@ def test_qemu_and_images_are_missing(bench: Bench) -> None:
     plain = bench.educloud("doctor", check=False)
     assert plain.returncode == 1
     assert "FAIL  QEMU: " in plain.stdout
+    assert "ok    Python: " in plain.stdout
     assert "\n      -> Install it: " in plain.stdout
 
 

@@ -135,8 +135,7 @@ def test_a_terminal_through_a_stop(server: JupyterLab, ready: dict[str, Any]) ->
         page.type("echo kept-$((40+2)) | tee /data/note; sync\r")
         page.wait(r"\nkept-42")
         act(server, ready, "stop")
-        page.wait(r"(?i)going to sleep")
-        page.wait(r"Press Enter to connect again")
+        page.wait(r"The connection to the machine has ended: it was stopped[\s\S]*Press Enter to connect again")
         server.wait_phase(LAB, "asleep")
         page.type("lost\r")  # too early: it says what it waits for, and what is typed goes nowhere
         page.wait(r"Waiting for the machine: The machine is not running")
@@ -287,14 +286,16 @@ def test_the_server_is_killed_in_the_middle_of_a_start(
 
 # Volumes that hold something already
 
+THESIS = b"a thesis in a format of its own; "
+
 
 def make_foreign(folder: Path, kind: str) -> Path:
-    """Make a disk of 1 GiB as qcow2: somebody's file system, or bytes that nobody can make sense of."""
+    """Make a disk of 1 GiB as qcow2: a file system, bytes that nobody can make sense of, or those on a broken disk."""
     raw, done = folder / f"{kind}.raw", folder / f"{kind}.qcow2"
     with raw.open("wb") as disk:
-        if kind == "unknown":
+        if kind != "ext4":
             disk.seek(100_000)
-            disk.write(b"a thesis in a format of its own" * 10_000)
+            disk.write(THESIS * 10_000)
         disk.truncate(1024**3)
     if kind == "ext4":
         (folder / "theirs").mkdir()
@@ -305,6 +306,16 @@ def make_foreign(folder: Path, kind: str) -> Path:
             env=os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
         )
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(done)], check=True)
+    if kind == "broken":
+        with done.open("r+b") as disk:
+            disk.seek(40)  # where qcow2's header says where its first table is, which says where the second one is
+            disk.seek(int.from_bytes(disk.read(8), "big"))
+            second = int.from_bytes(disk.read(8), "big") & 0x00FFFFFFFFFFFE00
+            disk.seek(second + 8)
+            entry = int.from_bytes(disk.read(8), "big")
+            assert entry
+            disk.seek(second + 8)
+            disk.write((entry + 0x200).to_bytes(8, "big"))  # no place for a cluster: reading it is an error
     return done
 
 
@@ -313,13 +324,17 @@ def test_a_volume_that_holds_something_already(
 ) -> None:
     """The volume of a lease that never ran, adopted by its tags, is not blank: never formatted, whatever it is."""
     ec2 = client(exported(module_bench.educloud("cloud", "env").stdout))
-    deployment = records.ask(lambda tx: tx.meta("deployment"))
-    assert deployment
-    kinds = {"ext4": "ext4", "unknown": "not blank|holds"}
+    kinds = {
+        "ext4": ("volume-not-blank", "ext4"),
+        "unknown": ("volume-not-blank", "holds"),
+        "broken": ("volume-unreadable", "cannot be read"),
+    }
     volumes = {}
     for kind in kinds:
         status, lease = server.call("POST", "leases", {"lab": kind, "machine_profile": "tiny"})
         assert status == 200, lease
+        deployment = records.ask(lambda tx: tx.meta("deployment"))
+        assert deployment
         tags = volume_tags(deployment, records.lease(lease["id"]), records.volume(lease["id"]))
         made = ec2.create_volume(
             Size=1,
@@ -336,12 +351,15 @@ def test_a_volume_that_holds_something_already(
         volumes[kind] = volume_file(module_bench, made)
         shutil.copyfile(make_foreign(tmp_path, kind), volumes[kind])
         start(server, kind)
-    for kind, words in kinds.items():
-        problem = in_trouble(server, kind, "volume-not-blank")
-        assert re.search(words, problem["what"]), problem
+    for kind, (code, words) in kinds.items():
+        problem = in_trouble(server, kind, code)
+        assert words in problem["what"], problem
         assert re.search(r"not formatted|not changed", problem["kept"]), problem
         delete(server, kind)
-        subprocess.run(["qemu-img", "compare", str(tmp_path / f"{kind}.qcow2"), str(volumes[kind])], check=True)
+        if kind == "broken":  # QEMU has marked the file; what it holds is where it was
+            assert volumes[kind].read_bytes().count(THESIS) == (tmp_path / "broken.qcow2").read_bytes().count(THESIS)
+        else:
+            subprocess.run(["qemu-img", "compare", str(tmp_path / f"{kind}.qcow2"), str(volumes[kind])], check=True)
 
     # Somebody saved the thesis elsewhere and emptied the disk.
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(volumes["ext4"]), "1G"], check=True)
