@@ -14,7 +14,7 @@ from educloud_lab.ports.cloud import CloudView, ImageSeen, InstanceSeen, Instanc
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
-    from mypy_boto3_ec2.type_defs import TagTypeDef
+    from mypy_boto3_ec2.type_defs import GetConsoleOutputResultTypeDef, TagTypeDef
 
 T = TypeVar("T")
 
@@ -117,13 +117,17 @@ class Ec2Cloud:
 
     async def console_output(self, instance_id: str) -> str:
         """Return the console's last 64 KB; '' when there is none yet or the instance does not run."""
+
+        def ask(ec2: EC2Client) -> GetConsoleOutputResultTypeDef:
+            return ec2.get_console_output(InstanceId=instance_id)
+
         try:
-            answer = await self._call(lambda ec2: ec2.get_console_output(InstanceId=instance_id))
+            answer = await self._call(ask)
         except (CloudStateError, CloudUnreachableError):
             # Eucalyptus answers an instance that does not run with its generic error 500, which says nothing.
-            if await self._state_of(instance_id) is InstanceState.RUNNING:
-                raise
-            return ""
+            if await self._state_of(instance_id) is not InstanceState.RUNNING:
+                return ""
+            answer = await self._call(ask)  # it may have begun to run between the two
         # botocore decodes the base64 of this one answer itself; Eucalyptus sends one space for "empty".
         return answer.get("Output", "").strip("\0 ")
 
