@@ -214,3 +214,13 @@ async def test_finishing_sends_the_rest_first():
     reader.finish()
     await asyncio.wait_for(reader.run(), 1)
     assert sent == [["stdout", "last words", 10]]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
+async def test_any_text_arrives_as_it_is(text):
+    log, sent = OutputLog(10_000), Sent()
+    reader = Reader(log, sent, lambda: None)
+    log.append(text.encode())
+    reader.finish()
+    await asyncio.wait_for(reader.run(), 1)
+    assert sent == [["stdout", text, len(text.encode())]]

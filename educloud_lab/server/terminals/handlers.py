@@ -135,13 +135,13 @@ class TerminalSocket(_Terminals, WebSocketMixin, WebSocketHandler, JupyterHandle
 
     async def _feed(self, reader: Reader) -> None:
         with contextlib.suppress(WebSocketClosedError):
-            await self._send('["setup",{"educloud":{"flow":1}}]')
+            await self._send(b'["setup",{"educloud":{"flow":1}}]')
             await reader.run()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FAREWELL_S):
-                    await self._send('["disconnect",1]')
+                    await self._send(b'["disconnect",1]')
             self.close(_GOING_AWAY, "the terminal has ended")
 
-    def _send(self, text: str) -> Awaitable[None]:
-        """Send a frame; the answer comes when it has left this process."""
+    def _send(self, text: bytes) -> Awaitable[None]:
+        """Send a text frame; the answer comes when it has left this process."""
         return self.write_message(text)

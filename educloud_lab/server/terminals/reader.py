@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from json.encoder import encode_basestring
 
 from educloud_lab.server.terminals.output import OutputLog
 
@@ -24,11 +23,13 @@ class Reader:
     Parameters
     ----------
     log : what it reads.
-    send : sends one text frame, and returns when it has left our own buffers.
+    send : sends one text frame (as UTF-8), and returns when it has left our own buffers.
     on_progress : called when its position has moved.
     """
 
-    def __init__(self, log: OutputLog, send: Callable[[str], Awaitable[None]], on_progress: Callable[[], None]) -> None:
+    def __init__(
+        self, log: OutputLog, send: Callable[[bytes], Awaitable[None]], on_progress: Callable[[], None]
+    ) -> None:
         self._log = log
         self._send = send
         self._on_progress = on_progress
@@ -87,11 +88,15 @@ class Reader:
 
     async def run(self) -> None:
         """Send until `finish`; one frame at a time, each awaited."""
+        # Three to eight times faster than the standard library's, which took a third of a bridge's CPU. Imported at
+        # first use, as everything that a Jupyter server can start without.
+        from pydantic_core import to_json
+
         flooding = False
         while True:
             if self._announce:
                 self._announce = False
-                await self._send('["flow",1]')
+                await self._send(b'["flow",1]')
                 continue
             if not self._waits_for_credit:
                 if flooding and self.behind_bytes < FRAME_BYTES // 4:
@@ -104,7 +109,7 @@ class Reader:
                         self._unacknowledged_bytes += size_bytes
                         self._waits_for_credit = self._unacknowledged_bytes >= HIGH_BYTES
                     self._on_progress()
-                    await self._send(f'["stdout",{encode_basestring(text)},{size_bytes}]')
+                    await self._send(to_json(("stdout", text, size_bytes)))
                     continue
                 if self._finished:
                     return

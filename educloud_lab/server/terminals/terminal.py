@@ -89,7 +89,7 @@ class Terminal:
 
     # What pages do.
 
-    def attach(self, send: Callable[[str], Awaitable[None]]) -> Reader:
+    def attach(self, send: Callable[[bytes], Awaitable[None]]) -> Reader:
         """Add a page; it reads the scrollback first."""
         reader = Reader(self._log, send, self._room.set)
         self._readers.append(reader)
