@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from educloud_lab.broker.intents import DIED
 from educloud_lab.domain.job import JobKind
 from educloud_lab.domain.lease import PHASES, Phase, Status, Target
 from educloud_lab.ports.records import JobRecord, LeaseRecord
@@ -22,7 +23,7 @@ def headline(lease: LeaseRecord, job: JobRecord | None) -> str:
     if phase is Phase.ASLEEP:
         return _asleep(lease)
     if phase is Phase.OFF:
-        if lease.reason == "died" and lease.problem is not None:
+        if lease.reason == DIED and lease.problem is not None:
             return lease.problem.what
         return "No machine yet: press Start" if lease.generation == 0 else "No machine; the data volume is kept"
     if phase is Phase.WAITING:
@@ -36,7 +37,7 @@ def headline(lease: LeaseRecord, job: JobRecord | None) -> str:
         return "Deleting the machine; the data volume is kept"
     if lease.reason == "time-limit":
         return "Its time is over: the machine is being put to sleep"
-    if lease.reason == "died":
+    if lease.reason == DIED:
         return "The machine stopped by itself; putting things in order"
     return "Putting the machine to sleep"
 
@@ -44,7 +45,7 @@ def headline(lease: LeaseRecord, job: JobRecord | None) -> str:
 def _asleep(lease: LeaseRecord) -> str:
     if lease.reason == "time-limit":
         return "Asleep: its time limit was reached"
-    if lease.reason == "died":
+    if lease.reason == DIED:
         return "The machine stopped by itself; Start brings it back"
     return "Asleep"
 

@@ -10,6 +10,9 @@ from educloud_lab.domain.lease import Status, Target
 from educloud_lab.ports.records import JobRecord, LeaseRecord, StepRecord
 from educloud_lab.ports.store import Transaction
 
+DIED = "died"
+"""Why a lease is being stopped whose machine ended by itself: its problem stays to be read."""
+
 
 def new_id() -> str:
     """Return a new id: unguessable, short enough for names of lines and principals."""

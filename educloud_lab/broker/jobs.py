@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from educloud_lab.broker import contact, data_disk, data_volume, machine, stop
-from educloud_lab.broker.intents import unfinished_to
+from educloud_lab.broker.intents import DIED, unfinished_to
 from educloud_lab.broker.outcomes import Verdict, verdict_for, waiting_text
 from educloud_lab.broker.parts import Parts
 from educloud_lab.broker.run import Run, StepFunction, Superseded
@@ -157,7 +157,7 @@ class Jobs:
             return replace(lease, status=Status.RUNNING, problem=None, reason="", started_at=now, expires_at=until)
         gone = bool(run.notes.get("gone"))
         stays_off = run.job.kind is JobKind.DELETE or (gone and lease.root_device_type != "instance-store")
-        problem = lease.problem if lease.reason == "died" else None
+        problem = lease.problem if lease.reason == DIED else None
         lease = replace(
             machine.without_instance(lease) if gone else replace(lease, instance_state="stopped", address=None),
             status=Status.NEW if stays_off else Status.STOPPED,
@@ -197,7 +197,8 @@ class Jobs:
             for step in tx.steps(job.id):
                 if step.state is StepState.DOING:
                     tx.put_step(replace(step, waiting_for=text))
-            tx.put_lease(replace(lease, problem=_problem(tx, error)))
+            if lease.reason != DIED:  # why it died matters more than what delays the tidying up
+                tx.put_lease(replace(lease, problem=_problem(tx, error)))
             tx.renew_claim(run.claim, for_s=0)
 
         await run.commit("retry later", later)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 
 from educloud_lab.broker.clock import wait_event
-from educloud_lab.broker.intents import ensure_job, want
+from educloud_lab.broker.intents import DIED, ensure_job, want
 from educloud_lab.broker.parts import Parts
 from educloud_lab.broker.tags import find_instance
 from educloud_lab.broker.workqueue import WorkQueue
@@ -165,4 +165,4 @@ class Reconciler:
             next_step="Start brings it back; the console log may say why it stopped.",
             at=tx.now(),
         )
-        want(tx, replace(lease, problem=problem), Target.STOPPED, reason="died")
+        want(tx, replace(lease, problem=problem), Target.STOPPED, reason=DIED)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from educloud_lab.broker.clock import wait_event
+from educloud_lab.broker.intents import DIED
 from educloud_lab.broker.parts import Bell, Parts
 from educloud_lab.domain.errors import CloudError, NotFoundError, StaleClaimError
 from educloud_lab.domain.job import JobKind, StepState
@@ -184,10 +185,18 @@ class Run:
                 tx.put_step(ended)
                 if self.job.attempts <= 1:
                     tx.add_duration(self.job.scope, name, clock_s() - began_s)
+                else:
+                    self._forget_problem(tx)
                 return ended
 
             self._steps[name] = await self.commit(f"step {name} done", finish)
         done.set()
+
+    def _forget_problem(self, tx: Transaction) -> None:
+        """Take what went wrong in an earlier attempt off the card: this one has come further."""
+        lease = tx.lease(self.lease.id)
+        if lease is not None and lease.problem is not None and lease.reason != DIED:
+            tx.put_lease(replace(lease, problem=None))
 
     async def steps(self, functions: Mapping[str, StepFunction], needs: Mapping[str, tuple[str, ...]]) -> None:
         """Run steps side by side as far as their needs allow; the first error stops the others.

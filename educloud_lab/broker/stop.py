@@ -120,7 +120,6 @@ def _ends_instance(run: Run, seen: InstanceSeen | None) -> bool:
 
 async def detach(run: Run) -> None:
     """Detach the volume and wait until the cloud calls it available. Never while it may be mounted (I4)."""
-    parts, config = run.parts, run.parts.config
     if run.notes.get("power"):
         await power_down(run)
         await run.put_volume("unmounted by shutdown", may_be_mounted=False)
@@ -131,29 +130,43 @@ async def detach(run: Run) -> None:
         raise VolumeBusyError(
             "The data volume may still be mounted.", kept="It was not detached.", next_step="Press Stop again."
         )
-    volume_id = volume.cloud_id
-    asked = False
-    began_s = parts.clock.monotonic_s()
-    while True:
-        seen = (await run.look()).volumes.get(volume_id)
-        if seen is None:
-            if parts.sight.confirmed_absent(volume_id, looks=config.absences, over_s=config.absence_s):
-                return  # somebody deleted it in the cloud; the next Start says so
-        elif not seen.attachments and seen.state is not VolumeState.IN_USE:
-            parts.sight.seen(volume_id)
-            break
-        elif not asked and run.lease.instance_id in {attachment.instance_id for attachment in seen.attachments}:
-            asked = True
-            await run.put_volume("detach intent", stage=VolumeStage.DETACHING)
-            await run.outside("detach-volume", lambda: parts.cloud.detach_volume(volume_id, run_instance(run)))
-        if parts.clock.monotonic_s() - began_s > config.attach_limit_s:
+    if not await _let_go(run, volume.cloud_id):
+        # A disk that nobody has mounted is let go of by a machine that is down, whatever ailed the one that ran.
+        await power_down(run)
+        if not await _let_go(run, volume.cloud_id):
             raise CloudStateError(
                 "The cloud does not let go of the data volume.",
-                kept="It is unmounted and unharmed; the machine still runs.",
+                kept="It is unmounted and unharmed; the machine is down.",
                 next_step="It is tried again; if this repeats, ask whoever runs the cloud.",
             )
+
+
+async def _let_go(run: Run, volume_id: str) -> bool:
+    """Have the cloud detach the volume, asking again when it drops the wish; False when it does not in time."""
+    parts, config = run.parts, run.parts.config
+    began_s = parts.clock.monotonic_s()
+    asked_s, looks = float("-inf"), config.silent_attach_looks
+    while True:
+        seen = (await run.look()).volumes.get(volume_id)
+        now_s = parts.clock.monotonic_s()
+        if seen is None:
+            if parts.sight.confirmed_absent(volume_id, looks=config.absences, over_s=config.absence_s):
+                return True  # somebody deleted it in the cloud; the next Start says so
+        elif not seen.attachments and seen.state is not VolumeState.IN_USE:
+            parts.sight.seen(volume_id)
+            await run.put_volume("volume detached", stage=VolumeStage.AVAILABLE)
+            return True
+        else:
+            mine = [a for a in seen.attachments if a.instance_id == run.lease.instance_id]
+            # While it says "detaching" the wish is known; otherwise looks may lag, so several must agree.
+            looks += bool(mine) and mine[0].state != "detaching"
+            if mine and looks >= config.silent_attach_looks and now_s - asked_s > config.silent_attach_s:
+                asked_s, looks = now_s, 0
+                await run.put_volume("detach intent", stage=VolumeStage.DETACHING)
+                await run.outside("detach-volume", lambda: parts.cloud.detach_volume(volume_id, run_instance(run)))
+        if now_s - began_s > config.attach_limit_s:
+            return False
         await run.say("The cloud is detaching the volume")
-    await run.put_volume("volume detached", stage=VolumeStage.AVAILABLE)
 
 
 def run_instance(run: Run) -> str:

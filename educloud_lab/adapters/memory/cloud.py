@@ -305,7 +305,9 @@ class MemoryCloud:
         machine = self.machines.get(instance_id)
         if machine is not None and volume_id in machine.mounts.values():
             self.violations.append("a volume was detached while mounted (I4)")
-        if any(a.instance_id == instance_id for a in row.seen.attachments):
+        if self.faults.silent_detaches > 0 and machine is not None and machine.up:
+            self.faults.silent_detaches -= 1
+        elif any(a.instance_id == instance_id for a in row.seen.attachments):
             detaching = tuple(replace(a, state="detaching") for a in row.seen.attachments)
             row.seen = replace(row.seen, attachments=detaching)
             row.next_seen = replace(row.seen, state=VolumeState.AVAILABLE, attachments=())

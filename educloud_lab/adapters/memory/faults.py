@@ -23,6 +23,7 @@ class Faults:
     pending_for_ever: bool = False
     no_address: bool = False  # Eucalyptus's 0.0.0.0
     silent_attaches: int = 0  # so many attachments are dropped without a word
+    silent_detaches: int = 0  # the same for detachments from a machine that runs
     failed_volumes: int = 0  # so many creations end as failed
     dead_on_arrival: int = 0  # so many instances end by themselves while pending
 

@@ -150,6 +150,37 @@ async def test_a_silently_dropped_attachment_is_asked_for_again(world):
     assert world.cloud.calls["attach_volume"] == 4  # three for the first start, one for the second
 
 
+async def test_a_silently_dropped_detachment_is_asked_for_again(world):
+    broker = await world.broker()
+    world.cloud.faults.silent_detaches = 2
+    await whole_story(world, broker)
+    assert world.cloud.calls["detach_volume"] == 4  # three for the stop, one for the end
+    assert world.cloud.violations == []
+
+
+@pytest.mark.parametrize("kind", ["ebs", "instance-store"])
+async def test_a_machine_that_keeps_an_unmounted_volume_goes_down_first_and_then_lets_go(kind):
+    world = MemoryWorld(kind)
+    broker = await world.broker()
+    lease = await broker.ensure_lease(ANN, START)
+    await world.until(broker, "ready")
+    machine = world.machine()
+    world.cloud.faults.silent_detaches = 1000
+    await broker.stop(ANN, lease.id)
+    await world.clock.advance(60)
+    assert machine.up
+    stopped = await world.until(broker, "asleep")
+    assert not machine.up
+    assert stopped.volumes[0].stage == "available"
+    assert stopped.problem is None
+    assert world.cloud.attached_disks(machine.instance_id) == {}
+    assert world.cloud.violations == []
+    await broker.start(ANN, lease.id)
+    await world.until(broker, "ready")
+    assert world.disk().formats == 1
+    await world.close()
+
+
 async def test_a_volume_that_failed_before_it_held_anything_is_replaced_at_the_next_start(world):
     broker = await world.broker()
     world.cloud.faults.failed_volumes = 1

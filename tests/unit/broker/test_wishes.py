@@ -272,6 +272,21 @@ async def test_a_guest_that_refuses_the_certificate_for_a_while_is_asked_again(w
     assert lease.id == world.lease().id
 
 
+async def test_what_went_wrong_leaves_the_card_once_the_start_comes_further(world):
+    broker = await world.broker()
+    world.cloud.pace.attach_s = 100
+    await broker.ensure_lease(ANN, START)
+    await world.clock.drive(lambda: world.lease().instance_state == "running")
+    world.machine().refuses_login = True
+    await world.clock.drive(lambda: world.lease().problem is not None)
+    assert world.lease().problem.code == "login-refused"
+    world.machine().refuses_login = False
+    await world.clock.drive(lambda: world.lease().problem is None)
+    assert world.phase(ANN) == "starting"
+    assert (await broker.snapshot(ANN)).leases[0].problem is None
+    await world.until(broker, "ready")
+
+
 async def test_a_second_failed_look_at_the_gateway_is_only_a_delay(world):
     from educloud_lab.domain.errors import MachineUnreachableError
 
