@@ -27,8 +27,8 @@ class BrokerConfig:
     limited_retries: int = 6  # for errors that may pass but should not be repeated for ever
     workers: int = 32
     connect_retry_s: float = 0.25
-    connect_hedge_s: float = 1.0  # an attempt that takes longer is joined by another one
-    connect_attempts: int = 6  # at once
+    connect_hedge_s: float = 8.0  # an attempt that takes longer is joined by another one
+    connect_attempts: int = 3  # at once
     connect_timeout_s: float = 20.0
     launch_limit_s: float = 600.0  # pending for ever is said after this
     contact_limit_s: float = 300.0  # from the address to the first SSH connection

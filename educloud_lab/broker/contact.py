@@ -46,13 +46,13 @@ async def _take_over(run: Run, connection: Connection) -> None:
 
 
 async def _verify(run: Run) -> None:
-    """Connect once more, accepting nothing but the machine's own key, and refuse the bootstrap key from then on."""
+    """Have the machine prove its own key in a new key exchange, and refuse the bootstrap key from then on."""
     parts, clock = run.parts, run.parts.clock
     grant = grants.pinned_only(await grants.broker_grant(parts, run.lease), run.lease.host_key)
     began_s = clock.monotonic_s()
     while True:
         try:
-            connection = await parts.shell.connect(grant, timeout_s=parts.config.connect_timeout_s)
+            await parts.shell.check_host_key(grant, timeout_s=parts.config.connect_timeout_s)
         except MachineUnreachableError:
             if clock.monotonic_s() - began_s > _VERIFY_S:
                 raise
@@ -63,7 +63,6 @@ async def _verify(run: Run) -> None:
         else:
             break
         await clock.sleep(parts.config.connect_retry_s)
-    await connection.close()
     await pin(run)
 
 

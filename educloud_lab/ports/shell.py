@@ -127,6 +127,12 @@ class Shell(Protocol):
             The certificate was refused by the gateway or the machine.
         """
 
+    async def check_host_key(self, grant: Grant, *, timeout_s: float = 15.0) -> None:
+        """Return when the machine proved that it holds one of the grant's host keys; nobody logs in.
+
+        Raises as `connect`.
+        """
+
 
 class Authority(Protocol):
     """Makes keys and signs certificates. Holds no state of its own."""

@@ -1,6 +1,7 @@
 """The SSH adapter through the real gateway: the way to a machine, control, and what happens when either goes."""
 
 import asyncio
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -170,6 +171,84 @@ async def test_dropping_lines_cuts_a_live_connection(campus, control):
     assert connection.closed
     await connection.close()
     await control.drop_lines("lease-ab12")  # absent is success
+
+
+async def test_a_host_key_is_proved_without_a_login(campus, control):
+    await control.put_lines("lease-ab12", [campus.line(MACHINE, "ab12")])
+    # The machine would refuse this certificate: it is not asked.
+    refused = replace(campus.grant(lease="cd34"), user="nobody")
+    await control.put_lines("lease-cd34", [campus.line(MACHINE, "cd34")])
+    await AsyncsshShell().check_host_key(refused)
+    with pytest.raises(LoginRefusedError):
+        await AsyncsshShell().connect(refused)
+    stranger = KEYS.new_key_pair().public
+    with pytest.raises(HostKeyError):
+        await AsyncsshShell().check_host_key(replace(campus.grant(), host_keys=(stranger,)))
+    with pytest.raises(HostKeyError):
+        await AsyncsshShell().check_host_key(replace(campus.grant(), host_keys=()))
+    await control.drop_lines("lease-ab12")
+    with pytest.raises(LoginRefusedError):
+        await AsyncsshShell().check_host_key(campus.grant())
+
+
+class Door:
+    """Stands before a machine: the first callers meet silence, or are turned away, as while a guest boots."""
+
+    def __init__(self, port, first):
+        self.port, self.first = port, list(first)
+        self.heard = []  # what each caller said until it left
+        self.pumps = set()
+
+    async def meet(self, reader, writer):
+        number = len(self.heard)
+        self.heard.append(b"")
+        manner = self.first.pop(0) if self.first else "open"
+        if manner == "open":
+            inside, outside = await asyncio.open_connection("127.0.0.1", self.port)
+            self.pumps.add(asyncio.create_task(self.pump(inside, writer)))
+        while manner != "away" and (piece := await reader.read(65536)):
+            self.heard[number] += piece
+            if manner == "open":
+                outside.write(piece)
+        writer.close()
+        if manner == "open":
+            outside.close()
+
+    async def pump(self, reader, writer):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+        writer.close()
+
+
+@pytest.mark.parametrize("first", [["silent"], ["away", "away"], ["silent", "away", "silent"], ["silent"] * 5])
+async def test_one_channel_goes_on_to_the_key_exchange_with_a_machine_that_boots(campus, control, first):
+    route = json.loads((campus.folder / "routes.json").read_text())[f"{MACHINE}:22"]
+    door = Door(int(route.rpartition(":")[2]), first)
+    async with await asyncio.start_server(door.meet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        (campus.folder / "routes.json").write_text(json.dumps({f"{MACHINE}:22": f"127.0.0.1:{port}"}))
+        await campus.gateway.refresh()
+        await control.put_lines("lease-ab12", [campus.line(MACHINE, "ab12")])
+        connection = await AsyncsshShell().connect(campus.grant())
+        assert connection.host_key == campus.hosts[MACHINE].public
+        assert (await connection.run("true")).stdout.startswith(b"ab12 got ")
+        await connection.close()
+        await asyncio.gather(*door.pumps)
+    spoken_to = [said for said in door.heard if said]
+    assert len(spoken_to) == 1
+    assert spoken_to[0].startswith(b"SSH-2.0-")
+
+
+async def test_a_machine_that_turns_everybody_away_is_unreachable(campus, control):
+    door = Door(0, ["away"] * 1000)
+    async with await asyncio.start_server(door.meet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        (campus.folder / "routes.json").write_text(json.dumps({f"{MACHINE}:22": f"127.0.0.1:{port}"}))
+        await campus.gateway.refresh()
+        await control.put_lines("lease-ab12", [campus.line(MACHINE, "ab12")])
+        with pytest.raises(MachineUnreachableError):
+            await AsyncsshShell().connect(campus.grant())
+    assert len(door.heard) > 5
 
 
 async def test_a_machine_that_does_not_answer_is_unreachable(campus, control):

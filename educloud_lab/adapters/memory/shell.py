@@ -117,6 +117,22 @@ class MemoryShell:
 
     async def connect(self, grant: Grant, *, timeout_s: float = 15.0) -> MemoryConnection:
         """Connect as the port says."""
+        machine = self._reach(grant)
+        certificate = json.loads(grant.certificate)
+        known = machine.principals.get(grant.user)
+        late = self.cloud.clock.now() > datetime.fromisoformat(certificate["until"])
+        if machine.refuses_login or late or certificate["principals"] != [known] or certificate["ca"] != machine.ca:
+            raise LoginRefusedError("The machine refused the certificate.")
+        connection = MemoryConnection(self, machine, grant)
+        if self.frontend is not None:
+            self.frontend.connections.add(connection)
+        return connection
+
+    async def check_host_key(self, grant: Grant, *, timeout_s: float = 15.0) -> None:
+        """Compare the key that the machine shows."""
+        self._reach(grant)
+
+    def _reach(self, grant: Grant) -> MemoryMachine:
         if self.frontend is not None and not self.frontend.allows(grant):
             raise LoginRefusedError("The gateway does not allow this connection.")
         machine = self.cloud.machine_at(grant.address)
@@ -129,15 +145,7 @@ class MemoryShell:
                 kept="Nothing was sent to it.",
                 next_step="If nobody reinstalled it, tell your instructor.",
             )
-        certificate = json.loads(grant.certificate)
-        known = machine.principals.get(grant.user)
-        late = self.cloud.clock.now() > datetime.fromisoformat(certificate["until"])
-        if machine.refuses_login or late or certificate["principals"] != [known] or certificate["ca"] != machine.ca:
-            raise LoginRefusedError("The machine refused the certificate.")
-        connection = MemoryConnection(self, machine, grant)
-        if self.frontend is not None:
-            self.frontend.connections.add(connection)
-        return connection
+        return machine
 
 
 class MemoryConnection:

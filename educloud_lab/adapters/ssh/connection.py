@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Self
 
 import asyncssh
 
 from educloud_lab.adapters.ssh.errors import translating
+from educloud_lab.adapters.ssh.greeting import GreetedTunnel
 from educloud_lab.adapters.ssh.keys import public_line
-from educloud_lab.adapters.ssh.options import WINDOW_BYTES, connect_options
+from educloud_lab.adapters.ssh.options import KEY_EXCHANGES, WINDOW_BYTES, connect_options, pinned
 from educloud_lab.adapters.ssh.pty import AsyncsshPty, PtySession
 from educloud_lab.domain.errors import CommandTimeoutError, MachineUnreachableError
 from educloud_lab.ports.shell import Completed, GatewayAddress, Grant, Pty
@@ -26,11 +27,8 @@ MAX_OUTPUT_BYTES = 1024 * 1024
 _CLOSE_S = 2.0
 # sshd refuses to signal a command of root, and sends none when a connection is lost, so the machine itself ends a
 # command (with all its children) that outlives its time.
-_BOUNDED = (
-    "sh",
-    "-c",
-    'if command -v timeout >/dev/null 2>&1; then exec timeout -s KILL "$0" "$@"; else exec "$@"; fi',
-)
+# The login shell itself looks for timeout(1): one program less to start, which an emulated machine feels.
+_BOUNDED = "if command -v timeout >/dev/null 2>&1; then exec timeout -s KILL {limit_s} {words}; else exec {words}; fi"
 
 
 class AsyncsshConnection:
@@ -47,18 +45,8 @@ class AsyncsshConnection:
         """Connect to a machine as `AsyncsshShell.connect` says."""
         tunnel: asyncssh.SSHClientConnection | None = None
         try:
-            async with asyncio.timeout(timeout_s):
-                if grant.gateway is not None:
-                    tunnel = await _login(
-                        grant.gateway.host,
-                        grant.gateway.port,
-                        who=GATEWAY,
-                        username=GATEWAY_USER,
-                        private_key=grant.private_key,
-                        certificate=grant.certificate,
-                        host_keys=(grant.gateway.host_key,),
-                        timeout_s=timeout_s,
-                    )
+            async with _limited(timeout_s):
+                tunnel = await _gateway(grant, timeout_s)
                 connection = await _login(
                     grant.address,
                     grant.port,
@@ -70,15 +58,32 @@ class AsyncsshConnection:
                     timeout_s=timeout_s,
                     tunnel=tunnel,
                 )
-        except TimeoutError as exc:
-            _abort(tunnel)
-            raise MachineUnreachableError(
-                "The machine did not answer in time.", next_step="It may still be starting; try again in a moment."
-            ) from exc
         except BaseException:
             _abort(tunnel)
             raise
         return cls(connection, tunnel)
+
+    @staticmethod
+    async def check_host_key(grant: Grant, *, timeout_s: float) -> None:
+        """Exchange keys as `AsyncsshShell.check_host_key` says, and go away before any login."""
+        tunnel: asyncssh.SSHClientConnection | None = None
+        try:
+            async with _limited(timeout_s):
+                tunnel = await _gateway(grant, timeout_s)
+                expected, _, _ = pinned(grant.host_keys, MACHINE)
+                with translating(MACHINE):
+                    # The exchange ends with the machine's signature by this key, which asyncssh verifies.
+                    shown = await asyncssh.get_server_host_key(
+                        grant.address,
+                        grant.port,
+                        tunnel=None if tunnel is None else GreetedTunnel(tunnel),
+                        kex_algs=KEY_EXCHANGES,
+                        config=None,
+                    )
+                    if shown not in expected:
+                        raise asyncssh.HostKeyNotVerifiable("another host key was shown")
+        finally:
+            _abort(tunnel)
 
     @classmethod
     async def open_control(
@@ -122,12 +127,12 @@ class AsyncsshConnection:
         MachineUnreachableError
             The connection is or was lost; the script may or may not have run.
         """
-        limit_s = str(math.ceil(timeout_s) + 1)
         if stdin:
-            command = shlex.join([*_BOUNDED, limit_s, "sh", "-c", script, "sh", *arguments])
+            words = shlex.join(["sh", "-c", script, "sh", *arguments])
         else:
-            command = shlex.join([*_BOUNDED, limit_s, "sh", "-s", "--", *arguments])
+            words = shlex.join(["sh", "-s", "--", *arguments])
             stdin = b"{\n" + script.encode() + b"\n} </dev/null\n"
+        command = _BOUNDED.format(limit_s=math.ceil(timeout_s) + 1, words=words)
         return await self.execute(command, stdin, timeout_s=timeout_s)
 
     async def execute(self, command: str, stdin: bytes, *, timeout_s: float, who: str = MACHINE) -> Completed:
@@ -244,7 +249,34 @@ async def _login(
             who=who,
             timeout_s=timeout_s,
         )
-        return await asyncssh.connect(host, port, tunnel=tunnel, **options)
+        way = None if tunnel is None else GreetedTunnel(tunnel)
+        return await asyncssh.connect(host, port, tunnel=way, **options)
+
+
+async def _gateway(grant: Grant, timeout_s: float) -> asyncssh.SSHClientConnection | None:
+    if grant.gateway is None:
+        return None
+    return await _login(
+        grant.gateway.host,
+        grant.gateway.port,
+        who=GATEWAY,
+        username=GATEWAY_USER,
+        private_key=grant.private_key,
+        certificate=grant.certificate,
+        host_keys=(grant.gateway.host_key,),
+        timeout_s=timeout_s,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _limited(timeout_s: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError as exc:
+        raise MachineUnreachableError(
+            "The machine did not answer in time.", next_step="It may still be starting; try again in a moment."
+        ) from exc
 
 
 def _abort(connection: asyncssh.SSHClientConnection | None) -> None:

@@ -25,3 +25,14 @@ class AsyncsshShell:
         """
         connection = await load_connection()
         return await connection.open(grant, timeout_s=timeout_s)
+
+    async def check_host_key(self, grant: Grant, *, timeout_s: float = 15.0) -> None:
+        """Return when the machine proved that it holds one of the grant's host keys; nobody logs in.
+
+        Raises
+        ------
+        MachineUnreachableError, HostKeyError, LoginRefusedError, ShellError
+            As `connect`; a login is refused here by the gateway only.
+        """
+        connection = await load_connection()
+        await connection.check_host_key(grant, timeout_s=timeout_s)

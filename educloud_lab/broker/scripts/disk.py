@@ -126,7 +126,7 @@ blkid -p "$disk" >/dev/null 2>&1; [ $? -eq 2 ] || exit 72
 [ -z "$(wipefs -n "$disk" 2>/dev/null)" ] || exit 72
 mkfs.ext4 -q -m 0 -U "$2" -L educloud-data -E nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 \\
   "$disk" </dev/null >/dev/null || exit 73
-sync
+sync "$disk" 2>/dev/null || sync
 echo 'educloud format'
 echo "uuid $(blkid -p -o value -s UUID "$disk")"
 echo end
