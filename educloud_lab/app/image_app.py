@@ -103,7 +103,7 @@ class ImageListApp(_ImageCommand):
 class ImageApp(Application):
     """Build and list images."""
 
-    name = "educloud-image"
+    name = "educloud image"
     description = "The local cloud's images: build them, list them."
 
     subcommands = {  # noqa: RUF012 - traitlets' own name and kind of attribute
@@ -116,7 +116,13 @@ class ImageApp(Application):
         if self.subapp is not None:
             self.subapp.start()
             return
-        self.print_help()
+        if self.extra_args:
+            known = ", ".join(self.subcommands)
+            print(  # noqa: T201 - the command's own message
+                f"educloud image: there is no command {self.extra_args[0]!r}. There are: {known}.", file=sys.stderr
+            )
+        else:
+            self.print_help()
         self.exit(2)
 
 

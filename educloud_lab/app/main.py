@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from traitlets.config import Application
@@ -15,9 +16,7 @@ class EducloudApp(Application):
     name = "educloud"
     version = __version__
     description = "Virtual machines beside the notebook, and the small cloud that runs them on a laptop."
-    examples = """educloud lab notebooks/01-your-first-machine.ipynb
-    educloud status
-    educloud doctor"""
+    examples = "educloud lab notebooks/01-your-first-machine.ipynb\neducloud status\neducloud doctor"
 
     # Named as text: each command is imported only when it is used.
     subcommands: Any = {  # noqa: RUF012 - traitlets' own name and kind of attribute
@@ -38,8 +37,14 @@ class EducloudApp(Application):
     def start(self) -> None:
         """Run the subcommand, or show the help."""
         if self.subapp is None:
-            self.print_help()
-            self.exit(1)
+            if self.extra_args:
+                known = ", ".join(self.subcommands)
+                print(  # noqa: T201 - the command's own message
+                    f"educloud: there is no command {self.extra_args[0]!r}. There are: {known}.", file=sys.stderr
+                )
+            else:
+                self.print_help()
+            self.exit(2)
         else:
             self.subapp.start()
 

@@ -119,7 +119,10 @@ class GatewayConfig(BaseModel):
             text = files.read_limited(path, MAX_CONFIG_BYTES)
             data = json.loads(text)
         except OSError as exc:
-            raise GatewayConfigError(f"{path} cannot be read ({exc.strerror}); the gateway was not started.") from exc
+            raise GatewayConfigError(
+                f"{path} cannot be read ({exc.strerror}). The gateway was not started. Name its configuration file with"
+                " --config."
+            ) from exc
         except ValueError as exc:
             raise GatewayConfigError(f"{path} is not a JSON text: {exc}. The gateway was not started.") from exc
         try:

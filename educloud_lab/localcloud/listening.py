@@ -13,6 +13,8 @@ HOST = "127.0.0.1"
 
 def bind(asked: int | None, last: int | None) -> socket.socket:
     """Return a listening socket on the loopback; raises :class:`PortTakenError` for a port that was asked for."""
+    if asked is not None and not 0 <= asked <= 65535:
+        raise PortTakenError(f"{asked} is not a port (0 to 65535). Nothing was started. Choose another with --port.")
     candidates = [asked] if asked is not None else [*([last] if last else []), DEFAULT_PORT, 0]
     for port in dict.fromkeys(candidates):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,23 @@ def wait_until(condition: Callable[[], bool], limit_s: float) -> bool:
     return True
 
 
+_SECRETS = re.compile(r"(?i)token|secret|password|passwd|credential|access_key|private_key|cookie")
+
+
+def daemon_environment(home: Path) -> dict[str, str]:
+    """Return this process's environment without what is secret or says which server this is.
+
+    The local cloud, its gateway and its machines outlive whoever started them: a Jupyter server's token, a Hub's or
+    a person's access key must not stay readable in /proc for as long as a machine runs.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JUPYTER", "JPY_", "AWS_")) and not _SECRETS.search(name)
+    }
+    return kept | {"EDUCLOUD_HOME": str(home)}
+
+
 def launch(arguments: Sequence[str], log_file: Path, home: Path, ready: Callable[[int], bool], limit_s: float) -> None:
     """Start ``educloud ...`` as a daemon in a session of its own and wait until it is ready.
 
@@ -67,7 +85,7 @@ def launch(arguments: Sequence[str], log_file: Path, home: Path, ready: Callable
     StartFailedError
         It ended, or was not ready in time (then it is ended); the message has the end of its log.
     """
-    environment = dict(os.environ, EDUCLOUD_HOME=str(home))
+    environment = daemon_environment(home)
     package = Path(__file__).resolve().parents[2]
     if "site-packages" not in package.parts:  # a source tree that may not be installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))

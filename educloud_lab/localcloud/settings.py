@@ -87,13 +87,33 @@ class Folders:
         return self.cloud / "credentials.json"
 
     def make(self) -> None:
-        """Make the folders, for their owner only."""
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (
-            self.cloud, self.store, self.volumes, self.roots, self.consoles, self.log, self.gateway,
-            self.gateway / "lines.d",
-        ):  # fmt: skip
-            folder.mkdir(mode=0o700, exist_ok=True)
+        """Make the folders, for their owner only.
+
+        Raises
+        ------
+        LocalCloudError
+            The home cannot be made or written, or belongs to somebody else.
+        """
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = self.home.stat()
+            if found.st_uid != os.getuid():
+                raise LocalCloudError(
+                    f"The folder {self.home} belongs to another user. Nothing was started. Set EDUCLOUD_HOME to a"
+                    " folder of your own."
+                )
+            if stat.S_IMODE(found.st_mode) & 0o022:  # whoever may write here may put other folders in these ones' place
+                self.home.chmod(0o700)
+            for folder in (
+                self.cloud, self.store, self.volumes, self.roots, self.consoles, self.log, self.gateway,
+                self.gateway / "lines.d",
+            ):  # fmt: skip
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise LocalCloudError(
+                f"The folder {self.home} cannot be used ({error.strerror}). Nothing was started. Set EDUCLOUD_HOME to a"
+                " folder that you can write."
+            ) from error
 
     def runtime(self) -> Path:
         """Return the 0700 folder for unix sockets, whose paths have to be short; made where missing.

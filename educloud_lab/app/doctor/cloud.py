@@ -32,8 +32,11 @@ async def check_cloud(where: Surroundings) -> Finding:
     announced = _announcement(where)
     if announced is None:
         with socket.socket() as probe:
+            # As the cloud itself binds: connections that have just ended do not make a port taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", DEFAULT_PORT))
+                probe.listen()
             except OSError:
                 return note(
                     "Local cloud",

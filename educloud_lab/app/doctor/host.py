@@ -119,6 +119,9 @@ async def check_home(where: Surroundings) -> Finding:
             return fail("Folders", f"{where.home} belongs to another user", "Set EDUCLOUD_HOME to a folder of yours.")
         if stat.S_IMODE(seen.st_mode) & 0o077:
             return fail("Folders", f"{where.home} can be read by others", f"chmod 700 '{where.home}'")
+    place = next(folder for folder in (where.home, *where.home.parents) if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return fail("Folders", f"{where.home} cannot be written", "Set EDUCLOUD_HOME to a folder that you can write.")
     try:
         runtime = await asyncio.to_thread(Folders(where.home).runtime)
     except (LocalCloudError, OSError) as exc:

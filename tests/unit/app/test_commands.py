@@ -172,3 +172,13 @@ def test_no_machines_and_an_unreachable_cloud():
         "! On!",
         "No machines yet. Open a lab's notebook and press Start.",
     ]
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["image", "bogus"]])
+def test_a_command_that_is_none_is_told_and_the_others_are_named(arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "educloud_lab", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "there is no command 'bogus'. There are: " in done.stderr
+    assert done.stdout == ""

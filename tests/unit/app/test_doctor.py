@@ -121,3 +121,10 @@ def test_the_exit_status_says_whether_anything_failed(where, monkeypatch, capsys
         app.start()
     assert left.value.code == status
     assert [finding["verdict"] for finding in json.loads(capsys.readouterr().out)] == ["ok"] + ["fail"] * broken
+
+
+async def test_a_home_that_cannot_be_made_is_a_failure(where, tmp_path):
+    (tmp_path / "file").write_text("")
+    finding = await host.check_home(Surroundings(tmp_path / "file" / "home"))
+    assert finding.verdict is Verdict.FAIL
+    assert "EDUCLOUD_HOME" in finding.todo
