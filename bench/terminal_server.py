@@ -51,6 +51,9 @@ class FixedBroker:
             expires_at=now + timedelta(minutes=10),
         )
 
+    async def snapshot(self, person):
+        raise NotFoundError("There is no broker here.")
+
 
 def _jupyter_server_extension_points():
     return [{"module": "terminal_server"}]

@@ -163,7 +163,7 @@ class BrokerDesk:
 
 
 class DeskGrants:
-    """Grants from a broker that is built when the first one is asked for."""
+    """Grants, and where leases stand, from a broker that is built when the first one is asked for."""
 
     def __init__(self, desk: BrokerDesk) -> None:
         self._desk = desk
@@ -172,6 +172,11 @@ class DeskGrants:
         """See ``BrokerApi.grant``."""
         broker = await self._desk.broker()
         return await broker.grant(person, lease_id)
+
+    async def snapshot(self, person: str) -> wire.Snapshot:
+        """See ``BrokerApi.snapshot``."""
+        broker = await self._desk.broker()
+        return await broker.snapshot(person)
 
 
 def _retrieve(task: asyncio.Task[BrokerApi]) -> None:

@@ -10,21 +10,28 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from educloud_lab.domain.errors import ConflictError, EducloudError, MachineUnreachableError
 from educloud_lab.ports.shell import Completed, Connection, Grant, Pty, Shell
 
+if TYPE_CHECKING:  # pydantic is loaded at first use, not with the extension
+    from educloud_lab.wire import models as wire
+
 IDLE_S = 300.0
+LOOK_S = 2.0
 
 _log = logging.getLogger("educloud.connections")
 
 
 class GivesGrants(Protocol):
-    """The one part of ``BrokerApi`` that is needed here; a server may give one that builds its broker at first use."""
+    """The part of ``BrokerApi`` that is needed here; a server may give one that builds its broker at first use."""
 
     async def grant(self, person: str, lease_id: str) -> Grant:
         """See ``BrokerApi.grant``."""
+
+    async def snapshot(self, person: str) -> wire.Snapshot:
+        """See ``BrokerApi.snapshot``."""
 
 
 class MachineConnections:
@@ -59,6 +66,14 @@ class MachineConnections:
         except ConflictError:
             return False
         return True
+
+    async def look(self, person: str) -> wire.Snapshot | None:
+        """Return where the person's leases stand; None when that cannot be known at once."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await self._broker.snapshot(person)
+        except (EducloudError, TimeoutError):
+            return None
 
     async def get(self, person: str, lease_id: str, *, timeout_s: float = 15.0) -> Connection:
         """Return the connection to the person's own machine, made when there is none. Callers share it.

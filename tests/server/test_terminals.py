@@ -20,6 +20,7 @@ from educloud_lab.domain import errors
 from educloud_lab.ports.shell import Grant
 from educloud_lab.server.connections import MachineConnections
 from educloud_lab.server.terminals import TerminalService, terminal_routes
+from educloud_lab.wire import models as wire
 
 LEASE = "ab12"
 KEYS = AsyncsshAuthority()
@@ -143,6 +144,16 @@ class Broker:
         self.failure = None
         self.generation = 1
         self.asked = 0
+        self.lease = None
+
+    async def snapshot(self, person):
+        if self.lease is None:
+            raise errors.StoreError("The records cannot be read.")
+        now = datetime.now(UTC)
+        cloud = wire.Cloud(kind="local", name="t", reachable=True)
+        return wire.Snapshot(
+            version=1, server_time=now, person=person, course="local", cloud=cloud, profiles=[], leases=[self.lease]
+        )
 
     async def grant(self, person, lease_id):
         self.asked += 1
@@ -633,6 +644,29 @@ async def test_a_lost_machine_leaves_the_terminal_and_enter_reconnects(call, con
     await page.until("xterm-256color")
     assert (await call("GET", f"api/terminals/{LEASE}-1"))[1]["state"] == "live"
     assert len(machine.shells) == 1
+
+
+async def test_the_page_is_told_why_the_connection_has_ended(call, connect, broker):
+    page = await open_page(call, connect)
+    broker.failure = errors.ConflictError("The machine is not running.")
+    broker.lease = wire.Lease(
+        id=LEASE,
+        course="local",
+        lab="a",
+        slot="main",
+        person="ada",
+        machine_profile=wire.ProfileRef(name="tiny", revision="1", title="Tiny"),
+        generation=1,
+        target="stopped",
+        status="stopping",
+        phase="stopping",
+        headline="Putting the machine to sleep",
+        system_disk="kept",
+        updated_at=datetime.now(UTC),
+    )
+    page.send("stdin", "lose\r")
+    await page.until("The connection to the machine has ended: it is being put to sleep.")
+    await page.until("Press Enter to connect again when the machine is ready.")
 
 
 async def test_what_is_waited_for_is_said_at_first(call, connect, broker):

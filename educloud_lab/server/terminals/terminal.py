@@ -17,6 +17,7 @@ from educloud_lab.domain.errors import (
 )
 from educloud_lab.ports.shell import Pty
 from educloud_lab.server.connections import MachineConnections
+from educloud_lab.server.terminals.farewell import UNKNOWN, why_ended
 from educloud_lab.server.terminals.output import OutputLog
 from educloud_lab.server.terminals.reader import Reader
 
@@ -168,8 +169,15 @@ class Terminal:
         if pty.exit_status is not None and pty.exit_status >= 0:
             return False
         self._put(_CALM.encode())
-        self._tell("The connection to the machine has ended: it was stopped or restarted, or the network failed.")
+        self._tell(await self._why_ended())
         return True
+
+    async def _why_ended(self) -> str:
+        seen = await self._connections.look(self._person)
+        if seen is None:
+            return UNKNOWN
+        lease = next((each for each in seen.leases if each.id == self.lease_id), None)
+        return why_ended(lease, seen.server_time)
 
     async def _connect(self) -> None:
         """Open a shell, saying what is waited for.

@@ -17,6 +17,9 @@ class Broker:
     async def grant(self, person, lease_id):
         return (person, lease_id)
 
+    async def snapshot(self, person):
+        return person
+
 
 class Builder:
     """Builds when told to; raises what is in ``failures`` first."""
@@ -139,4 +142,5 @@ async def test_closing_while_it_is_being_built():
 async def test_grants_come_from_a_broker_that_is_built_for_them():
     build = Builder()
     assert await DeskGrants(BrokerDesk(build, person="ada")).grant("ada", "l1") == ("ada", "l1")
+    assert await DeskGrants(BrokerDesk(build, person="ada")).snapshot("ada") == "ada"
     assert build.attempts == 1
