@@ -77,10 +77,10 @@ class CloudStartApp(_CloudCommand):
 
     def _act(self) -> None:
         begun = time.monotonic()
+        if self.hypervisor == "qemu" and (missing := without_qemu()):
+            _out(missing)
         announced = process.start(self._place(), port=self.port, hypervisor=self.hypervisor, say=_out)
         _print_images(process.status(self._place()))
-        if announced["hypervisor"] == "qemu" and not (shutil.which("qemu-system-x86_64") and shutil.which("qemu-img")):
-            _out("QEMU is missing, so machines cannot start: sudo apt-get install qemu-system-x86 qemu-utils")
         if self.port is None and f":{DEFAULT_PORT}/" not in announced["endpoint_url"]:
             _out(f"(Port {DEFAULT_PORT} is taken by another program, so another one is used.)")
         _out(f"Ready in {time.monotonic() - begun:.1f} s.")
@@ -106,6 +106,8 @@ class CloudStatusApp(_CloudCommand):
         if not found.machines:
             _out("Machines  none")
         _print_images(found)
+        if (found.announcement or {}).get("hypervisor", "qemu") == "qemu" and (missing := without_qemu()):
+            _out(missing)
         if not (found.api_running and found.gateway_running):
             self.exit(1)
 
@@ -233,6 +235,23 @@ class CloudApp(Application):
             self.exit(1)
         else:
             self.subapp.start()
+
+
+def without_qemu() -> str:
+    """Return what cannot be done without the parts of QEMU that are missing here, and what to install; '' with all.
+
+    A local cloud starts without them: a campus may install them later, and nothing that exists is in danger.
+    """
+    needs = {"qemu-system-x86_64": "start machines", "qemu-img": "make volumes and machines"}
+    missing = [name for name in needs if shutil.which(name) is None]
+    if not missing:
+        return ""
+    cannot = needs[missing[-1]] if len(missing) == 1 else "start machines or make volumes"
+    return (
+        f"QEMU      {' and '.join(missing)} not found: the local cloud cannot {cannot}. Its API, key pairs and "
+        "whatever exists already work. Install it (on Debian and Ubuntu): "
+        "sudo apt-get install qemu-system-x86 qemu-utils"
+    )
 
 
 def _print_images(found: Status) -> None:

@@ -141,6 +141,7 @@ async def test_closing_while_it_is_being_built():
 
 async def test_grants_come_from_a_broker_that_is_built_for_them():
     build = Builder()
-    assert await DeskGrants(BrokerDesk(build, person="ada")).grant("ada", "l1") == ("ada", "l1")
-    assert await DeskGrants(BrokerDesk(build, person="ada")).snapshot("ada") == "ada"
+    grants = DeskGrants(BrokerDesk(build, person="ada"))
+    assert await grants.grant("ada", "l1") == ("ada", "l1")
+    assert await grants.snapshot("ada") == "ada"
     assert build.attempts == 1

@@ -1,0 +1,85 @@
+"""``educloud cloud``: what start and status say when QEMU is missing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from educloud_lab.app import cloud_app
+from educloud_lab.localcloud.overview import Status
+
+CLOUD = {"hypervisor": "qemu", "endpoint_url": "http://127.0.0.1:8773/", "profile": "eucalyptus-6"}
+INSTALL = "sudo apt-get install qemu-system-x86 qemu-utils"
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """A PATH with nothing on it but what a test puts there."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def add(name):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+
+    return add
+
+
+@pytest.fixture
+def cloud(monkeypatch):
+    """A cloud that starts at once; the order of what is said and done."""
+    order = []
+
+    def start(home, *, port, hypervisor, say):
+        order.append("start")
+        return CLOUD | {"hypervisor": hypervisor}
+
+    status = Status(True, True, CLOUD | {"gateway": {"host": "127.0.0.1", "port": 1}}, (), ())
+    monkeypatch.setattr(cloud_app.process, "start", start)
+    monkeypatch.setattr(cloud_app.process, "status", lambda home: status)
+    monkeypatch.setattr(cloud_app, "_out", order.append)
+    return order
+
+
+def run(app, *arguments):
+    made = app()
+    made.initialize([*arguments, f"--home={Path(os.devnull).parent}"])
+    made.start()
+
+
+def test_start_says_at_once_what_is_missing_and_goes_on(programs, cloud):
+    run(cloud_app.CloudStartApp)  # an exit other than 0 would raise
+    note = cloud[0]
+    assert cloud[1] == "start"
+    assert "qemu-system-x86_64 and qemu-img not found" in note
+    assert "cannot start machines or make volumes" in note
+    assert "API, key pairs" in note
+    assert INSTALL in note
+    assert cloud[-1].startswith("Ready in")
+
+
+@pytest.mark.parametrize(
+    ("there", "cannot"), [("qemu-img", "start machines."), ("qemu-system-x86_64", "make volumes and machines.")]
+)
+def test_it_names_what_is_missing(programs, there, cannot):
+    programs(there)
+    note = cloud_app.without_qemu()
+    assert there not in note.partition(" not found")[0]
+    assert f"cannot {cannot}" in note
+
+
+def test_status_says_it_too(programs, cloud):
+    run(cloud_app.CloudStatusApp)
+    assert any(INSTALL in line for line in cloud)
+
+
+def test_nothing_is_said_with_qemu(programs, cloud):
+    programs("qemu-system-x86_64")
+    programs("qemu-img")
+    run(cloud_app.CloudStartApp)
+    run(cloud_app.CloudStatusApp)
+    assert not [line for line in cloud if "QEMU" in line]
+
+
+def test_simulated_machines_need_no_qemu(programs, cloud):
+    run(cloud_app.CloudStartApp, "--hypervisor=simulated")
+    assert not [line for line in cloud if "QEMU" in line]
