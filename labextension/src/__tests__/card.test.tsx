@@ -237,4 +237,31 @@ describe('Panel', () => {
       button('Start a machine for Networks').getAttribute('aria-disabled')
     ).toBe('true');
   });
+
+  it('blames the cloud, not the notebook, while there is no broker', async () => {
+    const all = parts();
+    all.client.current = {
+      ...snapshot(0),
+      profiles: [],
+      cloud: {
+        kind: 'local',
+        name: 'bench',
+        reachable: false,
+        problem: { code: 'starting', what: 'The cloud is being started.' }
+      }
+    };
+    await all.model.refresh();
+    const choice = { lab: 'Networks', machine_profile: 'tiny' };
+    render(
+      <ViewProvider value={viewContext(all.model)}>
+        <Panel choice={choice} />
+      </ViewProvider>
+    );
+    expect(screen.queryByRole('alert')).toBeNull();
+    expect(document.body.textContent).toContain('The cloud is being started.');
+    expect(document.body.textContent).not.toContain('which is not here');
+    expect(
+      button('Start a machine for Networks').getAttribute('aria-disabled')
+    ).toBe('true');
+  });
 });

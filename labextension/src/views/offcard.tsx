@@ -45,6 +45,8 @@ export function OffCard(props: { choice: ILabChoice }): React.JSX.Element {
     one => one.name === choice.machine_profile
   );
   const unreachable = model.snapshot?.cloud.reachable === false;
+  // Without a broker nobody knows yet which profiles there are.
+  const unknown = model.snapshot?.version === 0;
   return (
     <CardFrame
       title={choice.lab}
@@ -61,7 +63,7 @@ export function OffCard(props: { choice: ILabChoice }): React.JSX.Element {
             <li key={words}>{words}</li>
           ))}
         </ul>
-      ) : (
+      ) : unknown ? null : (
         <ProblemBox
           problem={{
             code: 'no-such-profile',

@@ -8,6 +8,7 @@ import type { ILabChoice } from '../tokens';
 import { useModel, useView } from './context';
 import { LeaseCard } from './leasecard';
 import { OffCard } from './offcard';
+import { ProblemBox } from './problem';
 import { ServerState } from './serverstate';
 
 export function Panel(props: { choice: ILabChoice | null }): React.JSX.Element {
@@ -36,9 +37,12 @@ export function Panel(props: { choice: ILabChoice | null }): React.JSX.Element {
       </p>
     );
   }
+  // A card tells its own troubles; where there is none, the cloud's are told here.
+  const problem = lease ? null : model.snapshot?.cloud.problem;
   return (
     <div className="educloud-panel">
       <ServerState />
+      {problem ? <ProblemBox problem={problem} kind="warning" /> : null}
       {body}
     </div>
   );

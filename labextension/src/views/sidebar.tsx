@@ -92,7 +92,7 @@ function EmptyState(props: { settings: ICloudSettings }): React.JSX.Element {
             />
           ))}
         </ul>
-      ) : (
+      ) : model.snapshot?.version === 0 ? null : (
         <p className="educloud-hint">
           {trans.__('There is no machine profile to start from.')}
         </p>
