@@ -142,7 +142,20 @@ class SmallDisk:
             script = 'mount -t tmpfs -o size=8m,mode=0700 none "$0" && exec "$@"'
             serve = ["unshare", "-Urm", "sh", "-c", script, str(self.folder), *serve]
         self.log = (bench.home / "serve.log").open("wb")
-        self.process = subprocess.Popen(serve, env=bench.env, cwd=ROOT, stdout=self.log, stderr=self.log)
+        try:
+            self.process = subprocess.Popen(serve, env=bench.env, cwd=ROOT, stdout=self.log, stderr=self.log)
+        except BaseException:
+            self.release()
+            raise
+        try:
+            self.connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self) -> None:
+        """Wait for the API and make a client of it."""
+        bench = self.bench
         state = bench.home / "cloud/api.state.json"
         wait_for("the cloud", lambda: state.exists() or self.process.poll() is not None)
         assert self.process.poll() is None, (bench.home / "serve.log").read_text()
@@ -176,15 +189,21 @@ class SmallDisk:
         return f"{volume_id} {wait_for('the volume to be settled', state)}"
 
     def close(self) -> None:
-        self.process.terminate()
         try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Unmount, if need be lazily: pytest deletes the folder, and would stop at a mount."""
         self.log.close()
-        if self.mounted:
-            subprocess.run(["umount", str(self.folder)], check=True)
+        if self.mounted and subprocess.run(["umount", str(self.folder)], check=False).returncode:
+            subprocess.run(["umount", "-l", str(self.folder)], check=True)
 
 
 def test_the_disk_is_full_while_a_volume_is_made(bench: Bench) -> None:

@@ -135,7 +135,7 @@ def test_a_terminal_through_a_stop(server: JupyterLab, ready: dict[str, Any]) ->
         page.type("echo kept-$((40+2)) | tee /data/note; sync\r")
         page.wait(r"\nkept-42")
         act(server, ready, "stop")
-        page.wait(r"The connection to the machine has ended: it was stopped[\s\S]*Press Enter to connect again")
+        page.wait(r"has ended: [\s\S]*put to sleep[\s\S]*files in /data are kept[\s\S]*Press Enter to connect again")
         server.wait_phase(LAB, "asleep")
         page.type("lost\r")  # too early: it says what it waits for, and what is typed goes nowhere
         page.wait(r"Waiting for the machine: The machine is not running")
@@ -433,7 +433,11 @@ class SmallDisk:
         if not self.mounted:
             script = 'mount -t tmpfs -o size=8m,mode=0700 none "$0" && exec "$@"'
             command = ["unshare", "-Urm", "sh", "-c", script, str(self.folder), *command]
-        subprocess.run(command, check=True, env=bench.env, cwd=ROOT, capture_output=True)
+        try:
+            subprocess.run(command, check=True, env=bench.env, cwd=ROOT, capture_output=True)
+        except BaseException:
+            self.close()
+            raise
 
     def resize(self, size: str) -> None:
         command = ["mount", "-o", f"remount,size={size}", str(self.folder)]
@@ -443,11 +447,14 @@ class SmallDisk:
         subprocess.run(command, check=True, capture_output=True)
 
     def close(self) -> None:
-        for process in self.bench.qemu_processes():
-            process.kill()
-        self.bench.educloud("cloud", "stop", check=False)
-        if self.mounted:  # lazily, as the last process may still be ending
-            subprocess.run(["umount", "-l", str(self.folder)], check=True)
+        try:
+            for process in self.bench.qemu_processes():
+                process.kill()
+            self.bench.educloud("cloud", "stop", check=False)
+        finally:
+            # Lazily, as the last process may still be ending; pytest deletes the folder, and would stop at a mount.
+            if self.mounted:
+                subprocess.run(["umount", "-l", str(self.folder)], check=True)
         self.bench.educloud("cloud", "reset", "--yes", check=False)
 
 
@@ -460,9 +467,11 @@ def small_disk(bench: Bench) -> Iterator[SmallDisk]:
         try:
             yield made
         finally:
-            for server in bench.servers:
-                server.stop()
-            made.close()
+            try:
+                for server in bench.servers:
+                    server.stop()
+            finally:
+                made.close()
 
 
 def test_the_disk_is_full_while_a_volume_is_made(bench: Bench, small_disk: SmallDisk, folder: Path) -> None:
