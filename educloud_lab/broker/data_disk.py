@@ -104,6 +104,7 @@ async def make_file_system(run: Run) -> None:
     if answer["uuid"] != volume.file_system_uuid:
         raise _not_as_recorded(run, answer)
     await _record_formatted(run)
+    run.notes["new"] = True
 
 
 def _refuse_unless_blank(probe: dict[str, str]) -> None:
@@ -177,6 +178,8 @@ async def mount(run: Run) -> None:
     assert volume.file_system_uuid is not None
     await run.put_volume("mount intent", may_be_mounted=True)
     arguments = [_serial(run), volume.file_system_uuid, volume.mount_point, run.lease.profile.login_user]
+    # What was made a moment ago over this connection needs no check.
+    arguments.append("new" if run.notes.get("new") else "known")
     await run.say("Checking and mounting the file system")
     completed = await run.outside(
         "mount", lambda: _connection(run).run(scripts.MOUNT, arguments=arguments, timeout_s=_MKFS_S)

@@ -1,7 +1,7 @@
 """Connecting to a machine that is still booting, without losing time to a connection that went nowhere.
 
-A port forward in user space accepts a connection before the guest's network is up and then hangs; so an attempt that
-takes long is joined by another one, and the first that succeeds wins.
+The shell adapter waits for the machine's greeting by itself. An attempt that takes very long all the same is joined by
+another one, and the first that succeeds wins; not sooner, since logins share the guest's one emulated processor.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ class Guest:
     def format(self, size=SIZE):
         return self.run(scripts.FORMAT, SERIAL, UUID, str(size))
 
-    def mount(self):
-        completed = self.run(scripts.MOUNT, SERIAL, UUID, str(self.path / "data"), "student")
+    def mount(self, age="known"):
+        completed = self.run(scripts.MOUNT, SERIAL, UUID, str(self.path / "data"), "student", age)
         return read_answer("mount", completed, scripts.MOUNT_FORMS, required=("state",))["state"]
 
     def release(self):
@@ -88,7 +88,7 @@ class Guest:
 @pytest.fixture
 def guest(tmp_path):
     # Found by the scripts by name; a tool that is missing must fail here and not look like a blank disk.
-    for tool in ("blkid", "wipefs", "mkfs.ext4", "e2fsck", "flock", "dd"):
+    for tool in ("blkid", "wipefs", "mkfs.ext4", "e2fsck", "flock", "cmp"):
         assert shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin"), f"{tool} is missing"
     return Guest(tmp_path)
 
@@ -127,6 +127,18 @@ def test_format_mount_release_and_mount_again(guest):
     assert guest.probe()["mounted"] == "-"
     assert guest.release()["state"] == "free"
     assert guest.mount() == "mounted"
+
+
+def test_what_was_made_a_moment_ago_is_mounted_without_a_check(guest):
+    guest.format()
+    checks = guest.path / "checks"
+    (guest.path / "bin/e2fsck").write_text(f"#!/bin/sh\necho checked >>'{checks}'\n")
+    (guest.path / "bin/e2fsck").chmod(0o755)
+    assert guest.mount("new") == "mounted"
+    assert not checks.exists()
+    guest.release()
+    assert guest.mount() == "mounted"
+    assert checks.read_text() == "checked\n"
 
 
 def test_a_second_format_is_refused_and_changes_nothing(guest):

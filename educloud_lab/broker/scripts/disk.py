@@ -36,8 +36,20 @@ look_at_mounts() { # $1 mount point; sets place (of the disk) and options, cover
 }
 """
 
+# GNU cmp: 0 the same, 1 different or (it says so) at an end too early, 2 cannot be read, 127 no such program.
+_LOOK_FOR_DATA: Final = """look_for_data() { # $1 bytes to pass over, $2 bytes to look at; sets zeros
+  out=$(cmp -i "$1:0" -n "$2" "$disk" /dev/zero 2>&1)
+  case $?,$out in
+    0,) ;;
+    1,*' differ: '*) [ "$zeros" = unreadable ] || zeros=no ;;
+    *) zeros=unreadable ;;
+  esac
+}
+"""
+
 PROBE: Final = (
     _FIND
+    + _LOOK_FOR_DATA
     + """# $1 serial, $2 tenths of a second to wait for the disk
 tries=0
 until find_disk "$1"; do
@@ -69,21 +81,9 @@ if [ "$status" != 0 ]; then
   else
     wiped=error
   fi
-  piece=${EDUCLOUD_RUN:-/run}/educloud-$name.piece
   zeros=yes
-  out=$(dd if="$disk" bs=65536 count=64 2>&1 >"$piece") || zeros=unreadable
-  case $out in '64+0 records in'*) ;; *) zeros=unreadable ;; esac
-  out=$(dd if="$disk" bs=512 skip=$((sectors - 2048)) count=2048 2>&1 >>"$piece") || zeros=unreadable
-  case $out in '2048+0 records in'*) ;; *) zeros=unreadable ;; esac
-  if [ "$zeros" = yes ]; then
-    # tr takes an emulated machine a second for this, cmp a twentieth of it.
-    if command -v cmp >/dev/null 2>&1; then
-      cmp -s -n 5242880 "$piece" /dev/zero || zeros=no
-    elif [ "$(tr -d '\\000' <"$piece" | wc -c)" -ne 0 ]; then
-      zeros=no
-    fi
-  fi
-  rm -f "$piece"
+  look_for_data 0 4194304
+  look_for_data $((sectors * 512 - 1048576)) 1048576
 fi
 echo 'educloud probe'
 echo "disk $name"
@@ -122,8 +122,8 @@ flock -w 60 9 || exit 75
 read -r sectors <"$sys/block/$name/size"
 [ "$((sectors * 512))" = "$3" ] || exit 71
 # A last look under the lock: nothing may have come between the probe and now.
-blkid -p "$disk" >/dev/null 2>&1; [ $? -eq 2 ] || exit 72
-[ -z "$(wipefs -n "$disk" 2>/dev/null)" ] || exit 72
+found=$(wipefs -n "$disk" 2>/dev/null) || exit 72
+[ -z "$found" ] || exit 72
 mkfs.ext4 -q -m 0 -U "$2" -L educloud-data -E nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 \\
   "$disk" </dev/null >/dev/null || exit 73
 sync "$disk" 2>/dev/null || sync
@@ -136,7 +136,7 @@ FORMAT_FORMS: Final = {"uuid": UUID_FORM}
 
 MOUNT: Final = (
     _FIND
-    + """# $1 serial, $2 UUID, $3 mount point, $4 user
+    + """# $1 serial, $2 UUID, $3 mount point, $4 user, $5 "new" right after its mkfs on this machine
 find_disk "$1" || exit 70
 disk=$dev/$name
 exec 9>"${EDUCLOUD_RUN:-/run}/educloud-$name.lock"
@@ -150,7 +150,8 @@ elif [ -n "$place" ] && [ "$place" != "$3" ]; then
   state=elsewhere
 elif [ -z "$place" ]; then
   # -p repairs only what is safe without a person; 0 and 1 are good, 4 and above need eyes.
-  e2fsck -p "$disk" </dev/null >/dev/null 2>&1 9>&-; checked=$?
+  checked=0
+  if [ "$5" != new ]; then e2fsck -p "$disk" </dev/null >/dev/null 2>&1 9>&-; checked=$?; fi
   if [ "$checked" -gt 1 ]; then
     state=dirty
   else
@@ -162,7 +163,8 @@ elif [ -z "$place" ]; then
         *,ro,*) umount "$3"; state=dirty ;;
       esac
       if [ "$state" = mounted ] && [ ! -e "$3/.educloud" ]; then
-        chown "$4": "$3" && chmod 0755 "$3" && : >"$3/.educloud"
+        # mkfs gave it to root, with mode 0755.
+        chown "$4": "$3" && : >"$3/.educloud"
       fi
     else
       state=refused

@@ -45,7 +45,7 @@ chmod 644 {ETC}/user_ca.pub {ETC}/principals/{login_user} {ETC}/principals/root 
 OWN_HOST_KEY: Final = f"""set -eu
 umask 077
 if [ ! -s {OWN_KEY} ] || [ ! -s {OWN_KEY}.pub ]; then
-  rm -f {OWN_KEY} {OWN_KEY}.pub
+  [ ! -e {OWN_KEY} ] || rm -f {OWN_KEY} {OWN_KEY}.pub
   ssh-keygen -q -t ed25519 -N '' -C '' -f {OWN_KEY} </dev/null >/dev/null
   # Only these: the disk that is being formatted meanwhile is not waited for.
   sync {OWN_KEY} {OWN_KEY}.pub /etc/ssh 2>/dev/null || sync
@@ -61,7 +61,6 @@ SWITCH_HOST_KEY: Final = f"""set -eu
 umask 022
 printf 'HostKey %s\\nTrustedUserCAKeys %s\\nAuthorizedPrincipalsFile %s\\n' \\
   {OWN_KEY} {ETC}/user_ca.pub '{ETC}/principals/%u' > {CONF}.new
-sync {CONF}.new 2>/dev/null || sync
 mv {CONF}.new {CONF}
 rm -f {ETC}/bootstrap_host_ed25519_key
 sync {CONF} /etc/ssh/sshd_config.d {ETC} 2>/dev/null || sync
