@@ -119,6 +119,21 @@ def wait_terminal(page: Page, pattern: str, *, timeout_s: float = 60) -> str:
 
 
 def type_line(page: Page, text: str) -> None:
-    page.locator(".jp-Terminal:visible .xterm-helper-textarea").last.focus()
-    page.keyboard.type(text)
-    page.keyboard.press("Enter")
+    """Type a line as a person does: look whether it arrived, and type it again when the page took the focus away."""
+    for _ in range(5):
+        page.locator(".jp-Terminal:visible .xterm-helper-textarea").last.focus()
+        page.keyboard.type(text)
+        # the shell echoes what is typed; long lines are wrapped
+        if not text or _echoed(page, text):
+            page.keyboard.press("Enter")
+            return
+        page.keyboard.press("Control+U")
+    pytest.fail(f"{text!r} could not be typed; the terminal shows:\n{terminal_text(page)[-3000:]}")
+
+
+def _echoed(page: Page, text: str) -> bool:
+    for _ in range(50):
+        if terminal_text(page).rstrip().endswith(text):
+            return True
+        page.wait_for_timeout(100)
+    return False

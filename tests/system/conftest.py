@@ -202,6 +202,10 @@ class JupyterLab:
         _, snapshot = self.call("GET", "snapshot")
         return next((lease for lease in snapshot["leases"] if lease["lab"] == lab), {})
 
+    def wait_broker(self) -> None:
+        """Return when the broker is there; before that a snapshot has version 0 and no leases."""
+        wait_for("the broker", lambda: self.call("GET", "snapshot")[1]["version"] > 0)
+
     def wait_phase(self, lab: str, phase: str, *, timeout_s: float = 180) -> dict[str, Any]:
         def there() -> dict[str, Any]:
             lease = self.lease(lab)

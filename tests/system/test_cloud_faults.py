@@ -177,7 +177,8 @@ class SmallDisk:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def resize(self, size: str) -> None:
-        self.inside("mount", "-o", f"remount,size={size}", str(self.folder))
+        # with its source named, mount does not add options from mtab, which a user namespace refuses
+        self.inside("mount", "-o", f"remount,size={size}", "none", str(self.folder))
 
     def volume(self, size_gib: int = 1) -> str:
         volume_id = str(self.ec2.create_volume(Size=size_gib, AvailabilityZone="one")["VolumeId"])

@@ -75,9 +75,9 @@ def test_a_student_starts_writes_stops_and_comes_back(
         page.reload()
         page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=90_000)
         wait_terminal(page, r"\nfirst-42")
+        expect(page.locator(".jp-OutputArea .educloud-LeaseCard").first).to_be_attached()
         type_line(page, "echo again-$((1+1))")
         wait_terminal(page, r"\nagain-2")
-        expect(page.locator(".jp-OutputArea .educloud-LeaseCard").first).to_be_attached()
         shoot(page, shots, "5-reloaded")
 
         # stop with the terminal open, start, the file is there

@@ -385,6 +385,7 @@ def test_the_image_of_a_profile_is_missing(module_bench: Bench, server: JupyterL
     (profiles / "mine.toml").write_text(text.replace("revision = 1", "revision = 2"))
     server.stop()
     server.start()
+    server.wait_broker()
     act(server, server.lease("mine"), "start")
     wait_step(server, "mine", "address")
     assert server.lease("mine")["machine_profile"]["revision"] == 2
@@ -440,7 +441,8 @@ class SmallDisk:
             raise
 
     def resize(self, size: str) -> None:
-        command = ["mount", "-o", f"remount,size={size}", str(self.folder)]
+        # with its source named, mount does not add options from mtab, which a user namespace refuses
+        command = ["mount", "-o", f"remount,size={size}", "none", str(self.folder)]
         if not self.mounted:
             pid = str(self.bench.cloud["pids"]["api"]["pid"])
             command = ["nsenter", "-t", pid, "-U", "-m", "--preserve-credentials", *command]
