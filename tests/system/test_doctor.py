@@ -60,6 +60,7 @@ def test_qemu_and_images_are_missing(bench: Bench) -> None:
     assert "FAIL  QEMU: " in plain.stdout
     assert "ok    Python: " in plain.stdout
     assert "\n      -> Install it: " in plain.stdout
+    assert not (bench.home / "cloud").exists()  # the doctor looks, and starts nothing that stays
 
 
 def test_the_gateway_and_the_cloud_are_dead(bench: Bench) -> None:
