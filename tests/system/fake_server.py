@@ -22,10 +22,10 @@ from educloud_lab.wire import models as wire
 LEASE_ID = "k7m2p9"
 LAB = "Shell basics"
 STEPS = (
-    ("volume", "Make the volume", "the volume to be available", 2.0),
-    ("run", "Ask the cloud for an instance", "a node with room", 1.0),
-    ("boot", "Boot", "the machine to answer", 6.0),
-    ("attach", "Attach the volume", "the disk to appear", 1.5),
+    ("volume", "Make the volume", "The cloud is making the volume", 2.0),
+    ("run", "Ask the cloud for an instance", "The cloud looks for a node with room", 1.0),
+    ("boot", "Boot", "The machine is booting", 6.0),
+    ("attach", "Attach the volume", "The cloud is attaching the volume", 1.5),
     ("mount", "Mount your files at /data", "", 1.0),
     ("login", "Open the way for terminals", "", 0.5),
 )
