@@ -81,7 +81,7 @@ def card(lease: wire.Lease, now: datetime) -> list[str]:
     if lease.job is not None and lease.job.in_flight:
         lines.append(f"  {lease.job.kind}, {lease.job.progress:.0%}")
         for step in lease.job.steps:
-            waiting = f" - waiting for {step.waiting_for}" if step.waiting_for and step.state == "doing" else ""
+            waiting = f": {step.waiting_for}" if step.waiting_for and step.state == "doing" else ""
             lines.append(f"    [{_MARKS[step.state]}] {step.title}{waiting}")
     if lease.problem is not None:
         lines += _problem(lease.problem, "  ")

@@ -61,7 +61,7 @@ describe('LeaseCard', () => {
     await show([lease({ phase: 'starting', job: job() }, ['stop'])]);
     const bar = screen.getByRole('progressbar', { name: 'Starting' });
     expect(bar.getAttribute('aria-valuenow')).toBe('30');
-    expect(screen.getByText('Waiting for the machine to answer')).toBeTruthy();
+    expect(screen.getByText('The machine is booting')).toBeTruthy();
     expect(screen.getByText('1 s of about 6 s')).toBeTruthy();
     const steps = screen.getAllByRole('listitem').slice(0, 3);
     expect(steps.map(step => step.className.split('jp-mod-')[1])).toEqual([

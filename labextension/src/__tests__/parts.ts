@@ -104,7 +104,7 @@ export function job(changes: Partial<Job> = {}): Job {
         name: 'boot',
         title: 'Boot',
         state: 'doing',
-        waiting_for: 'the machine to answer',
+        waiting_for: 'The machine is booting',
         started_at: at(-1),
         estimate_s: 6
       },

@@ -113,9 +113,7 @@ function StepRow(props: { step: Step; now_ms: number }): React.JSX.Element {
       </span>
       <span className="educloud-stepTime">{time}</span>
       {step.state === 'doing' && step.waiting_for ? (
-        <span className="educloud-stepWait">
-          {trans.__('Waiting for %1', step.waiting_for)}
-        </span>
+        <span className="educloud-stepWait">{step.waiting_for}</span>
       ) : null}
     </li>
   );

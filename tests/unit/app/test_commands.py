@@ -140,14 +140,14 @@ def test_a_card():
 def test_a_card_with_a_job_and_a_problem():
     steps = [
         wire.Step(name="a", title="Make the volume", state="done"),
-        wire.Step(name="b", title="Boot", state="doing", waiting_for="the address"),
+        wire.Step(name="b", title="Boot", state="doing", waiting_for="The cloud is preparing it"),
         wire.Step(name="c", title="Mount", state="todo"),
     ]
     job = wire.Job(id="j", kind="start", created_at=T0, in_flight=True, attempts=1, steps=steps, progress=0.5)
     problem = wire.Problem(code="x", what="It hurts.", kept="Files are safe.", next_step="Wait.")
     text = "\n".join(card(make_lease(job=job, problem=problem), T0))
     assert "start, 50%" in text
-    assert "[x] Make the volume\n    [>] Boot - waiting for the address\n    [ ] Mount" in text
+    assert "[x] Make the volume\n    [>] Boot: The cloud is preparing it\n    [ ] Mount" in text
     assert "! It hurts.\n  ! Files are safe.\n  ! Wait." in text
 
 
