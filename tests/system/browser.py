@@ -121,13 +121,14 @@ def wait_terminal(page: Page, pattern: str, *, timeout_s: float = 60) -> str:
 def type_line(page: Page, text: str) -> None:
     """Type a line as a person does: look whether it arrived, and type it again when the page took the focus away."""
     for _ in range(5):
-        page.locator(".jp-Terminal:visible .xterm-helper-textarea").last.focus()
-        page.keyboard.type(text)
-        # the shell echoes what is typed; long lines are wrapped
+        box = page.locator(".jp-Terminal:visible .xterm-helper-textarea").last
+        if text:
+            box.press_sequentially(text)
+        # the shell echoes what is typed; a notebook that is restored meanwhile takes the focus
         if not text or _echoed(page, text):
-            page.keyboard.press("Enter")
+            box.press("Enter")
             return
-        page.keyboard.press("Control+U")
+        box.press("Control+U")
     pytest.fail(f"{text!r} could not be typed; the terminal shows:\n{terminal_text(page)[-3000:]}")
 
 
