@@ -216,7 +216,7 @@ class CloudEnvApp(_CloudCommand):
 class CloudApp(Application):
     """The local cloud."""
 
-    name = "educloud-cloud"
+    name = "educloud cloud"
     description = "Start, look at, stop and reset the local cloud."
 
     subcommands: Any = {  # noqa: RUF012 - traitlets' own name and kind of attribute

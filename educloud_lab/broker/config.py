@@ -19,6 +19,7 @@ class BrokerConfig:
     busy_poll_s: float = 0.3  # between looks at the cloud while something is in flight
     watched_poll_s: float = 15.0  # while somebody watches
     idle_poll_s: float = 60.0  # otherwise
+    unseen_poll_s: float = 5.0  # looking again while the cloud cannot be seen
     version_poll_s: float = 0.4  # how soon changes by another process are seen
     claim_s: float = 10.0
     heartbeat_s: float = 3.0

@@ -116,29 +116,39 @@ async def _lost(run: Run, what: str) -> VolumeError:
     """Return the error for a volume that cannot be used; one that never held anything is replaced at the next Start."""
     volume = run.volume
     if volume.cloud_id is not None and never_held_anything(volume):
-
-        def set_aside(tx: Transaction) -> None:
-            now = tx.volume_of(run.lease.id)
-            assert now is not None
-            assert now.cloud_id is not None
-            tx.put_volume(
-                replace(
-                    now,
-                    cloud_id=None,
-                    create_sent=False,
-                    nonce=now.nonce + 1,
-                    file_system_uuid=None,
-                    quarantined=(*now.quarantined, now.cloud_id),
-                )
-            )
-
-        await run.commit("volume set aside", set_aside)
+        await set_aside(run)
         return VolumeError(what, kept="It held nothing yet.", next_step="Press Start: another volume is made.")
     return VolumeError(
         what,
         kept="Nothing was created in its place.",
-        next_step="Ask whoever runs the cloud; do not delete anything there.",
+        next_step="Ask whoever runs the cloud whether it can be brought back. To begin with an empty volume instead,"
+        " press Delete machine and then Start.",
     )
+
+
+async def set_aside(run: Run) -> None:
+    """Forget a volume that the cloud no longer has or could not make; its id stays in the record, for people."""
+
+    def forget(tx: Transaction) -> None:
+        now = tx.volume_of(run.lease.id)
+        assert now is not None
+        assert now.cloud_id is not None
+        tx.put_volume(
+            replace(
+                now,
+                cloud_id=None,
+                stage=VolumeStage.PLANNED,
+                create_sent=False,
+                nonce=now.nonce + 1,
+                file_system_uuid=None,
+                formatted_at=None,
+                last_mounted_at=None,
+                may_be_mounted=False,
+                quarantined=(*now.quarantined, now.cloud_id),
+            )
+        )
+
+    await run.commit("volume set aside", forget)
 
 
 async def attach(run: Run) -> None:

@@ -89,6 +89,8 @@ class Reconciler:
     async def _pass(self) -> None:
         config, sight = self._parts.config, self._parts.sight
         period_s = config.watched_poll_s if self._watchers() else config.idle_poll_s
+        if sight.problem is not None:
+            period_s = min(period_s, config.unseen_poll_s)
         if sight.age_s() >= period_s and (self._watching is None or self._watching.done()):
             self._watching = asyncio.ensure_future(self._watch_machines())
         # Most passes find nothing to do; a transaction that changes nothing does not move the version.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from educloud_lab.broker import grants
+from educloud_lab.broker import data_volume, grants
 from educloud_lab.broker.dial import dial
 from educloud_lab.broker.machine import note
 from educloud_lab.broker.run import Run
@@ -151,6 +151,9 @@ async def _let_go(run: Run, volume_id: str) -> bool:
         now_s = parts.clock.monotonic_s()
         if seen is None:
             if parts.sight.confirmed_absent(volume_id, looks=config.absences, over_s=config.absence_s):
+                if run.job.kind is JobKind.DELETE:
+                    # Asked for by name: the next Start begins with an empty volume. A Stop changes nothing of it.
+                    await data_volume.set_aside(run)
                 return True  # somebody deleted it in the cloud; the next Start says so
         elif not seen.attachments and seen.state is not VolumeState.IN_USE:
             parts.sight.seen(volume_id)

@@ -130,6 +130,11 @@ class MemoryCloud:
                 return machine if machine.up and not machine.hung and now_s >= machine.ssh_up_at_s else None
         return None
 
+    def lose_volume(self, volume_id: str) -> None:
+        """Take a volume away behind everybody's back, as a reset of the cloud does."""
+        del self._volumes[volume_id]
+        del self.disks[volume_id]
+
     def attached_disks(self, instance_id: str) -> dict[str, tuple[MemoryDisk, str]]:
         """Return a machine's disks by volume id, each with the device name asked for."""
         self._advance()

@@ -238,3 +238,25 @@ async def test_a_lab_without_a_volume_needs_no_disk_steps():
     assert [step.name for step in stopped.job.steps] == ["sessions", "instance"]
     assert stopped.volumes == []
     await world.close()
+
+
+async def test_a_volume_that_is_gone_is_replaced_only_when_the_machine_is_deleted_by_name(world):
+    broker = await world.broker()
+    lease = await broker.ensure_lease(ANN, START)
+    await world.until(broker, "ready")
+    await broker.stop(ANN, lease.id)
+    await world.until(broker, "asleep")
+    lost = world.volume().cloud_id
+    world.cloud.lose_volume(lost)
+    await broker.start(ANN, lease.id)
+    failed = await world.until(broker, "trouble")
+    assert "Delete machine" in failed.problem.next_step
+    assert world.volume().cloud_id == lost
+    assert not world.cloud.disks
+    await broker.delete(ANN, lease.id, confirm=lease.lab)
+    await world.until(broker, "off")
+    assert world.volume().quarantined == (lost,)
+    await broker.start(ANN, lease.id)
+    ready = await world.until(broker, "ready")
+    assert ready.volumes[0].id not in (None, lost)
+    assert [disk.formats for disk in world.cloud.disks.values()] == [1]
