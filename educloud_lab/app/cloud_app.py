@@ -145,7 +145,9 @@ class CloudResetApp(_CloudCommand):
         folder = Folders(self._place()).cloud
         if not self.yes and folder.exists():
             volumes = len(list((folder / "volumes").glob("*.qcow2")))
-            _out(f"This ends all machines and deletes {folder} with {volumes} volumes. It cannot be undone.")
+            _out(
+                f"This ends all machines and deletes {folder} with {volumes} volumes, those of your labs too. It cannot be undone."
+            )
             try:
                 typed = input("Type reset to go on: ")
             except EOFError:
@@ -154,6 +156,7 @@ class CloudResetApp(_CloudCommand):
                 _out("Nothing was changed.")
                 self.exit(1)
         process.reset(self._place(), say=_out)
+        _out("A lab that had a volume there begins anew with: Delete machine (in its card), then Start.")
 
 
 class CloudServeApp(_CloudCommand):
