@@ -145,9 +145,8 @@ class CloudResetApp(_CloudCommand):
         folder = Folders(self._place()).cloud
         if not self.yes and folder.exists():
             volumes = len(list((folder / "volumes").glob("*.qcow2")))
-            _out(
-                f"This ends all machines and deletes {folder} with {volumes} volumes, those of your labs too. It cannot be undone."
-            )
+            _out(f"This ends all machines and deletes {folder} with {volumes} volumes, those of your labs too.")
+            _out("It cannot be undone.")
             try:
                 typed = input("Type reset to go on: ")
             except EOFError:
