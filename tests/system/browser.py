@@ -119,22 +119,21 @@ def wait_terminal(page: Page, pattern: str, *, timeout_s: float = 60) -> str:
 
 
 def type_line(page: Page, text: str) -> None:
-    """Type a line as a person does: look whether it arrived, and type it again when the page took the focus away."""
-    for _ in range(5):
-        box = page.locator(".jp-Terminal:visible .xterm-helper-textarea").last
-        if text:
-            box.press_sequentially(text)
-        # the shell echoes what is typed; a notebook that is restored meanwhile takes the focus
-        if not text or _echoed(page, text):
-            box.press("Enter")
+    """Click into the terminal and type a line, as a person does who looks where the cursor blinks."""
+    _focus_terminal(page)
+    page.keyboard.type(text)
+    page.keyboard.press("Enter")
+
+
+def _focus_terminal(page: Page) -> None:
+    """Return when the terminal has kept the focus for a second: a notebook that is being restored takes it once."""
+    kept = 0
+    for _ in range(100):
+        inside = page.evaluate("document.activeElement?.classList.contains('xterm-helper-textarea') ?? false")
+        if not inside:
+            page.locator(".jp-Terminal:visible .xterm-screen").last.click()
+        kept = kept + 1 if inside else 0
+        if kept == 5:
             return
-        box.press("Control+U")
-    pytest.fail(f"{text!r} could not be typed; the terminal shows:\n{terminal_text(page)[-3000:]}")
-
-
-def _echoed(page: Page, text: str) -> bool:
-    for _ in range(50):
-        if terminal_text(page).rstrip().endswith(text):
-            return True
-        page.wait_for_timeout(100)
-    return False
+        page.wait_for_timeout(200)
+    pytest.fail("the terminal does not keep the focus")

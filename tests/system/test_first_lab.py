@@ -76,6 +76,7 @@ def test_a_student_starts_writes_stops_and_comes_back(
         page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=90_000)
         wait_terminal(page, r"\nfirst-42")
         expect(page.locator(".jp-OutputArea .educloud-LeaseCard").first).to_be_attached()
+        expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
         type_line(page, "echo again-$((1+1))")
         wait_terminal(page, r"\nagain-2")
         shoot(page, shots, "5-reloaded")
