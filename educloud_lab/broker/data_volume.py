@@ -38,7 +38,7 @@ async def provide(run: Run) -> None:
         if seen is None:
             await run.say("The cloud does not show the data volume; looking again")
             if parts.sight.confirmed_absent(volume.cloud_id, looks=config.absences, over_s=config.absence_s):
-                raise await _lost(run, "The cloud no longer lists your data volume.")
+                raise await _lost(run, "The cloud no longer lists your data volume.", gone=True)
         else:
             parts.sight.seen(volume.cloud_id)
             if await _is_usable(run, seen):
@@ -90,7 +90,7 @@ async def _is_usable(run: Run, seen: VolumeSeen) -> bool:
     if seen.state in (VolumeState.FAILED, VolumeState.ERROR):
         raise await _lost(run, f"The cloud could not make or keep the data volume (it says '{seen.state}').")
     if seen.state in (VolumeState.DELETING, VolumeState.DELETED):
-        raise await _lost(run, "The data volume was deleted in the cloud.")
+        raise await _lost(run, "The data volume was deleted in the cloud.", gone=True)
     if seen.state is VolumeState.AVAILABLE:
         if seen.size_bytes != volume.size_bytes:
             raise VolumeMismatchError(
@@ -112,7 +112,7 @@ async def _is_usable(run: Run, seen: VolumeSeen) -> bool:
     return False
 
 
-async def _lost(run: Run, what: str) -> VolumeError:
+async def _lost(run: Run, what: str, *, gone: bool = False) -> VolumeError:
     """Return the error for a volume that cannot be used; one that never held anything is replaced at the next Start."""
     volume = run.volume
     if volume.cloud_id is not None and never_held_anything(volume):
@@ -121,8 +121,11 @@ async def _lost(run: Run, what: str) -> VolumeError:
     return VolumeError(
         what,
         kept="Nothing was created in its place.",
+        # Only a volume that the cloud has no more is set aside by Delete machine.
         next_step="Ask whoever runs the cloud whether it can be brought back. To begin with an empty volume instead,"
-        " press Delete machine and then Start.",
+        " press Delete machine and then Start."
+        if gone
+        else "Ask whoever runs the cloud; do not delete anything there.",
     )
 
 
