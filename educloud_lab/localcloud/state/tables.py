@@ -77,6 +77,20 @@ class Image(Base):
     folder: Mapped[str] = mapped_column(Text, default="")  # where the cloud keeps the files, relative to its folder
     files: Mapped[dict[str, Any]] = mapped_column(default=dict)  # role -> file name
     created_at: Mapped[datetime]
+    public: Mapped[bool] = mapped_column(default=True, server_default="1")
+    # Registered by a caller (RegisterImage, CreateImage), not found in images/: stays until it is deregistered.
+    registered: Mapped[bool] = mapped_column(default=False, server_default="0")
+    location: Mapped[str] = mapped_column(Text, default="", server_default="")  # ImageLocation as the caller gave it
+    mappings: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")  # further BlockDeviceMappings
+    source_instance_id: Mapped[str] = mapped_column(String(32), default="", server_default="")  # CreateImage
+
+
+class LaunchPermission(Base):
+    """An account that may launch a private image."""
+
+    __tablename__ = "launch_permission"
+    image_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    account_id: Mapped[str] = mapped_column(String(12), primary_key=True)
 
 
 class Snapshot(Base):
@@ -91,6 +105,20 @@ class Snapshot(Base):
     description: Mapped[str] = mapped_column(Text, default="")
     file: Mapped[str] = mapped_column(Text, default="")  # relative to the cloud's folder
     created_at: Mapped[datetime]
+    progress_percent: Mapped[int] = mapped_column(default=100, server_default="100")
+    completed_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]  # its file may stay for as long as disks are built on it
+    public: Mapped[bool] = mapped_column(default=False, server_default="0")
+    # The image whose root it descends from: a system disk that boots needs that image's kernel and ramdisk.
+    boots_like: Mapped[str] = mapped_column(String(32), default="", server_default="")
+
+
+class SnapshotPermission(Base):
+    """An account that may make volumes from a snapshot of another."""
+
+    __tablename__ = "snapshot_permission"
+    snapshot_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    account_id: Mapped[str] = mapped_column(String(12), primary_key=True)
 
 
 class Instance(Base):
@@ -123,6 +151,10 @@ class Instance(Base):
     client_token: Mapped[str] = mapped_column(String(255), default="")
     disable_termination: Mapped[bool] = mapped_column(default=False)
     ever_ran: Mapped[bool] = mapped_column(default=False)
+    shutdown_behavior: Mapped[str] = mapped_column(
+        String(16), default="stop", server_default="stop"
+    )  # see EC2; profile aws only
+    template: Mapped[str] = mapped_column(String(64), default="", server_default="")  # warm start's template; '' cold
     launched_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -140,6 +172,8 @@ class Volume(Base):
     state: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
+    boots_like: Mapped[str] = mapped_column(String(32), default="", server_default="")  # as Snapshot.boots_like
+    client_token: Mapped[str] = mapped_column(String(255), default="", server_default="")  # profile aws only
 
 
 class Attachment(Base):
@@ -184,3 +218,47 @@ class SecurityGroup(Base):
     owner: Mapped[str] = mapped_column(String(12), index=True)
     name: Mapped[str] = mapped_column(String(255))
     description: Mapped[str] = mapped_column(Text, default="")
+
+
+class SecurityGroupRule(Base):
+    """What a security group lets in (Eucalyptus's EDGE mode has no egress rules): from a network or from a group."""
+
+    __tablename__ = "security_group_rule"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    group_id: Mapped[str] = mapped_column(String(32), index=True)
+    protocol: Mapped[str] = mapped_column(String(8))  # tcp, udp, icmp, a number, or -1 for all
+    from_port: Mapped[int] = mapped_column(default=-1)
+    to_port: Mapped[int] = mapped_column(default=-1)
+    cidr: Mapped[str] = mapped_column(String(18), default="")
+    source_owner: Mapped[str] = mapped_column(String(12), default="")
+    source_group_id: Mapped[str] = mapped_column(String(32), default="")
+    source_group_name: Mapped[str] = mapped_column(String(255), default="")
+
+
+class Fault(Base):
+    """A fault that the administrator asked for; see ``localcloud/faults``."""
+
+    __tablename__ = "fault"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(48))
+    account_id: Mapped[str] = mapped_column(String(12), default="")  # '' everybody
+    operation: Mapped[str] = mapped_column(String(64), default="")  # '' every one that it concerns
+    resource_id: Mapped[str] = mapped_column(String(64), default="")  # '' any
+    parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    remaining: Mapped[int | None]  # times it still strikes; None until it is cleared
+    struck: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    until: Mapped[datetime | None]
+
+
+class Event(Base):
+    """Something that happened, for people who watch the cloud. Old ones are dropped."""
+
+    __tablename__ = "event"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(32))  # instance, volume, snapshot, image, fault, cloud
+    resource_id: Mapped[str] = mapped_column(String(64), default="")
+    owner: Mapped[str] = mapped_column(String(12), default="")
+    text: Mapped[str] = mapped_column(Text)
+    request_id: Mapped[str] = mapped_column(String(36), default="")
