@@ -132,7 +132,7 @@ class _Compiler:
         self.inputs: dict[str, InputNode] = {}
         self.writers: dict[str, Writer] = {}
 
-    def input(self, name: str, only: frozenset[str] | None = None) -> InputNode:
+    def input(self, name: str, only: frozenset[str] | None = None, wires: Mapping[str, str] | None = None) -> InputNode:
         if only is None and name in self.inputs:
             return self.inputs[name]
         shape = self.shapes[name]
@@ -143,7 +143,11 @@ class _Compiler:
             for member, details in shape["members"].items():
                 if only is not None and member not in only:
                     continue
-                wire = details.get("queryName") or _capitalised(details.get("locationName") or member)
+                wire = (
+                    (wires or {}).get(member)
+                    or details.get("queryName")
+                    or _capitalised(details.get("locationName") or member)
+                )
                 node.children[wire] = (member, self.input(details["shape"]))
         elif node.kind == "list":
             node.item = self.input(shape["member"]["shape"])
@@ -211,7 +215,9 @@ def compile_profile(model: Mapping[str, Any], overlay: Mapping[str, Any]) -> Com
         response = entry.get("output")
         operations[name] = Operation(
             name=name,
-            parameters=compiler.input(request, only) if request else InputNode("structure"),
+            parameters=(
+                compiler.input(request, only, overlay.get("wire", {}).get(name)) if request else InputNode("structure")
+            ),
             write=compiler.output(response) if response else None,
             aliases=overlay["aliases"].get(name, {}),
         )
