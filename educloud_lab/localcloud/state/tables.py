@@ -243,10 +243,12 @@ class Fault(Base):
     kind: Mapped[str] = mapped_column(String(48))
     account_id: Mapped[str] = mapped_column(String(12), default="")  # '' everybody
     operation: Mapped[str] = mapped_column(String(64), default="")  # '' every one that it concerns
-    resource_id: Mapped[str] = mapped_column(String(64), default="")  # '' any
+    resource: Mapped[str] = mapped_column(String(400), default="")  # an id or tag:KEY=VALUE; '' any
+    zone: Mapped[str] = mapped_column(String(64), default="")  # '' any
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
     remaining: Mapped[int | None]  # times it still strikes; None until it is cleared
     struck: Mapped[int] = mapped_column(default=0)
+    held: Mapped[dict[str, Any]] = mapped_column(default=dict)  # resources that it keeps in its grip, and since when
     created_at: Mapped[datetime]
     until: Mapped[datetime | None]
 
