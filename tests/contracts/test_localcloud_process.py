@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -41,9 +40,7 @@ def test_start_announces_what_runs_and_a_second_start_changes_nothing(home):
     assert first["gateway"]["host_key"].startswith("ssh-ed25519 ")
     assert (home / "cloud" / "credentials.json").stat().st_mode & 0o777 == 0o600
     assert home.stat().st_mode & 0o777 == 0o700
-    begun = time.monotonic()
     assert start(home) == first
-    assert time.monotonic() - begun < 2
     found = process.status(home)
     assert (found.api_running, found.gateway_running, found.announcement) == (True, True, first)
 

@@ -179,7 +179,7 @@ async def test_somebody_who_says_nothing_is_unreachable_in_time():
     began = time.monotonic()
     with pytest.raises(MachineUnreachableError):
         await AsyncsshShell().connect(fake.grant(), timeout_s=0.5)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # and not for ever
     for writer in accepted:
         writer.close()
     server.close()
@@ -227,10 +227,10 @@ async def test_a_command_that_takes_too_long_is_killed(connection, tmp_path):
     with pytest.raises(CommandTimeoutError):
         await connection.run('echo $$ >"$1"; exec sleep 600', arguments=[str(tmp_path / "pid")], timeout_s=1.0)
     pid = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "it still runs"
-        await asyncio.sleep(0.05)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        async with asyncio.timeout(30):
+            while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - another process tells no event
+                await asyncio.sleep(0.05)
     assert not connection.closed
     assert (await connection.run("echo still here")).stdout == b"still here\n"
 
@@ -264,8 +264,15 @@ async def test_a_terminal_answers_resizes_and_tells_its_end(connection):
 async def test_a_terminal_that_nobody_reads_is_bounded(connection):
     pty = await connection.open_pty(columns=80, rows=24)
     pty.write(b"stty -echo; yes 0123456789abcdef\n")
-    await asyncio.sleep(1.0)
-    held = pty._session._size_bytes + sum(len(data) for data, _ in pty._channel._recv_buf)
+
+    def held_bytes():
+        return pty._session._size_bytes + sum(len(data) for data, _ in pty._channel._recv_buf)
+
+    held, before = held_bytes(), -1
+    async with asyncio.timeout(30):
+        while held < 128 * 1024 or held != before:  # until it stands still
+            await asyncio.sleep(0.5)
+            held, before = held_bytes(), held
     assert 128 * 1024 <= held <= 128 * 1024 + 32768 + 256 * 1024
     # A command on the same connection is not held up by it.
     assert (await connection.run("echo other", timeout_s=5)).stdout == b"other\n"
@@ -282,8 +289,9 @@ async def test_a_lost_connection_ends_everything_without_an_exit_status(tmp_path
     running = asyncio.create_task(connection.run("sleep 600", timeout_s=60))
     await read_until(pty, b"$") if os.geteuid() else await read_until(pty, b"#")
     for child in psutil.Process(machine.process.pid).children(recursive=True):
-        if child.name().startswith("sshd"):
-            child.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # a helper of the login may end by itself
+            if child.name().startswith("sshd"):
+                child.kill()
     machine.process.kill()
     machine.process.wait(10)
     async with asyncio.timeout(10):
