@@ -22,6 +22,7 @@ from educloud_lab.localcloud.errors import LocalCloudError, StartFailedError
 from educloud_lab.localcloud.listening import bind
 from educloud_lab.localcloud.overview import Status, read_rows
 from educloud_lab.localcloud.processes import end, end_surely, is_alive, launch
+from educloud_lab.localcloud.runtime import remove_runtime_folder
 from educloud_lab.localcloud.settings import Folders
 
 READY_LIMIT_S = 60.0
@@ -136,8 +137,8 @@ def reset(home: Path, *, say: Callable[[str], None] | None = None) -> None:
         # Machines are found by the hypervisor's own records, so that even a broken state can be reset.
         count = asyncio.run(_kill_machines(folders, str(api.get("hypervisor", "qemu"))))
         tell(f"{count} machines were ended." if count else "No machines were running.")
+        remove_runtime_folder(folders.home, folders.cloud)
         shutil.rmtree(folders.cloud)
-        shutil.rmtree(folders.runtime(), ignore_errors=True)
         tell(f"{folders.cloud} was deleted.")
 
 

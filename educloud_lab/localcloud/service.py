@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud import imagestore
 from educloud_lab.localcloud.accounts import Accounts, load_accounts
 from educloud_lab.localcloud.api.http import Api
-from educloud_lab.localcloud.cloud import Cloud, system_now
+from educloud_lab.localcloud.clock import Clock, SystemClock
+from educloud_lab.localcloud.cloud import Cloud
 from educloud_lab.localcloud.hypervisor.base import Hypervisor
 from educloud_lab.localcloud.hypervisor.qemu import QemuHypervisor
 from educloud_lab.localcloud.hypervisor.qemu_queue import available_memory_bytes
-from educloud_lab.localcloud.hypervisor.simulated import SimulatedHypervisor
+from educloud_lab.localcloud.hypervisor.simulated import Pace, SimulatedHypervisor
 from educloud_lab.localcloud.metadata.service import MetadataService
 from educloud_lab.localcloud.metadata.view import MetadataView
 from educloud_lab.localcloud.model import instance_types, load_profile
@@ -41,6 +42,8 @@ class LocalCloud:
     Parameters
     ----------
     hypervisor : default as the settings say.
+    clock : by which the cloud waits and simulated machines take their time; signatures are checked by the
+        computer's own, since that is what callers sign by, unless ``now`` is given.
     free_memory_bytes : memory that new machines may take; default what the computer has, without limit when
         machines are simulated.
     """
@@ -51,13 +54,15 @@ class LocalCloud:
         *,
         hypervisor: Hypervisor | None = None,
         free_memory_bytes: Callable[[], int | None] | None = None,
-        now: Callable[[], datetime] = system_now,
+        now: Callable[[], datetime] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.settings = settings
         folders = settings.folders
         folders.make()
         simulated = settings.hypervisor == "simulated"
-        self.hypervisor = hypervisor or make_hypervisor(settings)
+        clock = clock or SystemClock()
+        self.hypervisor = hypervisor or make_hypervisor(settings, clock)
         self.accounts: Accounts = load_accounts(folders.credentials)
         default_type, types = instance_types()
         self.cloud = Cloud(
@@ -69,7 +74,8 @@ class LocalCloud:
             wake=lambda: None,
             reboot=lambda _instance_id: None,
             free_memory_bytes=free_memory_bytes or ((lambda: None) if simulated else self._free_memory),
-            now=now,
+            now=now or clock.now,
+            clock=clock,
         )
         self._disks: DiskMaker = SimulatedDisks() if simulated else QemuDisks()
         self._metadata = None if simulated else MetadataService(self._metadata_view)
@@ -80,7 +86,7 @@ class LocalCloud:
         volumes = Volumes(self.cloud, self.hypervisor, self._disks)
         self.supervisor = Supervisor(self.cloud, self.hypervisor, machines, volumes, gateway.publish)
         self.cloud.wake, self.cloud.reboot = self.supervisor.wake, self.supervisor.reboot
-        self.api = Api(self.cloud, self.accounts)
+        self.api = Api(self.cloud, self.accounts, now=now)
         self._tasks: list[asyncio.Task[None]] = []
         self._seen: frozenset[tuple[str, int]] = frozenset()
 
@@ -136,7 +142,7 @@ class LocalCloud:
     async def _watch_images(self) -> None:
         """Register images that are built while the cloud runs."""
         while True:
-            await asyncio.sleep(self.settings.images_period_s)
+            await self.cloud.clock.sleep(self.settings.images_period_s)
             try:
                 await self.look_for_images()
             except Exception:  # whatever lies in the folder, the cloud goes on with the images that it has
@@ -179,14 +185,16 @@ class LocalCloud:
         return await self.cloud.database.run(lambda session: _view(session, instance_id))
 
 
-def make_hypervisor(settings: Settings) -> Hypervisor:
+def make_hypervisor(settings: Settings, clock: Clock | None = None) -> Hypervisor:
     """Return the hypervisor that the settings name."""
     if settings.hypervisor == "simulated":
-        return SimulatedHypervisor(keep=settings.folders.cloud / "simulated.json")
+        keep = settings.folders.cloud / "simulated.jsonl"
+        return SimulatedHypervisor(keep=keep, clock=clock, pace=Pace.like_tiny(settings.simulated_pace))
     return QemuHypervisor(
         run_dir=settings.folders.runtime() / "m",
         log_dir=settings.folders.log / "machines",
         accel=settings.accel,
+        verdict_file=settings.folders.home / "acceleration.json",
         width=settings.starts_at_once,
     )
 

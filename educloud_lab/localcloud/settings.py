@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from educloud_lab.localcloud.errors import LocalCloudError
+from educloud_lab.localcloud.runtime import runtime_folder
 
 DEFAULT_PORT = 8773
 
@@ -19,10 +19,6 @@ def default_home() -> Path:
         return Path(chosen).expanduser().absolute()
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "educloud-lab"
-
-
-_LONGEST_BASE = 50
-"""A socket's path holds 107 bytes (unix(7)), and up to 53 of them follow: /educloud-…/m/i-…/journal.sock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +117,9 @@ class Folders:
         Raises
         ------
         LocalCloudError
-            The folder exists but belongs to somebody else or is open to others.
+            What lies there belongs to somebody else or is open to others.
         """
-        digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:8]
-        base = os.environ.get("XDG_RUNTIME_DIR")
-        if base and len(os.fsencode(base)) <= _LONGEST_BASE and Path(base).is_dir() and os.access(base, os.W_OK):
-            folder = Path(base) / f"educloud-{digest}"
-        else:
-            folder = Path("/tmp") / f"educloud-{os.getuid()}-{digest}"  # noqa: S108 (owner and mode are verified below)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            raise LocalCloudError(
-                f"The folder for sockets, {folder}, is not a private folder of yours. Nothing was started. Remove it"
-                " or set XDG_RUNTIME_DIR to a folder of your own."
-            )
-        return folder
+        return runtime_folder(self.home, self.cloud)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +132,7 @@ class Settings:
     zone: str = "one"
     node: str = "node-1"
     hypervisor: str = "qemu"  # qemu, simulated
+    simulated_pace: float = 0.0  # simulated machines take this many times as long as a real tiny one; 0: no time
     accel: str = "auto"
     network: str = "172.16.64.0/18"
     stop_grace_s: float = 30.0

@@ -64,10 +64,7 @@ async def check_acceleration(where: Surroundings) -> Finding:
         images = ()
     if binary is None or not images:
         return note("Acceleration", "not tried: QEMU or an image is missing", "Mend those first.")
-    from educloud_lab.localcloud.settings import Folders
-
-    cache = Folders(where.home).runtime() / "acceleration.json"
-    verdict = await probe(images[0].kernel, cache=cache, binary=binary)
+    verdict = await probe(images[0].kernel, cache=where.home / "acceleration.json", binary=binary)
     if verdict.works:
         return ok("Acceleration", f"KVM: {verdict.reason}")
     return note(
@@ -125,7 +122,7 @@ async def check_home(where: Surroundings) -> Finding:
     try:
         runtime = await asyncio.to_thread(Folders(where.home).runtime)
     except (LocalCloudError, OSError) as exc:
-        return fail("Folders", str(exc), "Set XDG_RUNTIME_DIR to a folder of your own.")
+        return fail("Folders", str(exc), "Remove what lies there, or set EDUCLOUD_HOME to another folder of yours.")
     return ok("Folders", f"{where.home}, sockets in {runtime}")
 
 
