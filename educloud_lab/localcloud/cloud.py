@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from educloud_lab.localcloud.accounts import Account
+from educloud_lab.localcloud.clock import Clock, SystemClock
 from educloud_lab.localcloud.model import InstanceType
 from educloud_lab.localcloud.model.compiled import CompiledModel
 from educloud_lab.localcloud.settings import Settings
@@ -37,7 +38,8 @@ class Cloud:
     wake : called after a transaction that left work for the supervisor.
     reboot : asks a running machine to restart, in the background.
     free_memory_bytes : memory that new machines may take now; None when it is not limited.
-    now : the clock.
+    now : what time it is.
+    clock : sleeps, and waits for wake-ups; a virtual one in tests.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class Cloud:
     reboot: Callable[[str], None]
     free_memory_bytes: Callable[[], int | None]
     now: Callable[[], datetime] = system_now
+    clock: Clock = field(default_factory=SystemClock)
 
     def console_path(self, instance_id: str) -> Path:
         """Return where an instance's console log is."""

@@ -6,6 +6,7 @@ import logging
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from aiohttp import web
 from educloud_lab.localcloud.accounts import Accounts
 from educloud_lab.localcloud.api import identity
 from educloud_lab.localcloud.api.sigv4 import SignedRequest, verify
-from educloud_lab.localcloud.cloud import Caller, Cloud
+from educloud_lab.localcloud.cloud import Caller, Cloud, system_now
 from educloud_lab.localcloud.errors import ApiError, AuthError, BindError
 from educloud_lab.localcloud.model.scalars import escape
 from educloud_lab.localcloud.operations import OPERATIONS
@@ -28,11 +29,17 @@ PING_PATH = "/services/ping"
 
 
 class Api:
-    """Answers signed requests for one cloud."""
+    """Answers signed requests for one cloud.
 
-    def __init__(self, cloud: Cloud, accounts: Accounts) -> None:
+    Parameters
+    ----------
+    now : the time by which signatures are checked; default the computer's, whatever the cloud's own clock says.
+    """
+
+    def __init__(self, cloud: Cloud, accounts: Accounts, now: Callable[[], datetime] | None = None) -> None:
         self.cloud = cloud
         self.accounts = accounts
+        self._now = now or system_now
         # A starter asks for this to be sure that it reached the process that it started, not another cloud.
         self.boot_id = secrets.token_hex(8)
 
@@ -80,7 +87,7 @@ class Api:
             query = tuple(parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True, max_num_fields=2000))
             form = tuple(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=2000))
             signed = SignedRequest(request.method, request.rel_url.raw_path, query, _headers(request), body)
-            account = verify(signed, self.accounts, self.cloud.now())
+            account = verify(signed, self.accounts, self._now())
             caller = Caller(account, request_id, f"{request.scheme}://{request.host}")
             parameters = dict((*query, *form))
             action = parameters.get("Action", "")

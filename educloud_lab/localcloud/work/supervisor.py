@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -68,9 +67,7 @@ class Supervisor:
     async def run(self) -> None:
         """Go round for ever."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._cloud.settings.watch_period_s):
-                    await self._woken.wait()
+            await self._cloud.clock.wait(self._woken, self._cloud.settings.watch_period_s)
             self._woken.clear()
             try:
                 await self.round()
@@ -159,10 +156,9 @@ class Supervisor:
             session.delete(volume)
 
     def _advance(self, instance_id: str, state: str, force: bool) -> None:
-        loop = asyncio.get_running_loop()
         busy = self._doing.get(instance_id)
         if state == "pending":
-            if loop.time() >= self._not_before.get(instance_id, 0.0):
+            if self._cloud.clock.monotonic_s() >= self._not_before.get(instance_id, 0.0):
                 self._spawn(instance_id, state, lambda: self._start(instance_id))
         elif state == "stopping":
             if busy in ("pending", "stopping") and force:
@@ -175,7 +171,7 @@ class Supervisor:
 
     async def _start(self, instance_id: str) -> None:
         if not await self._machines.start(instance_id):
-            self._not_before[instance_id] = asyncio.get_running_loop().time() + _RETRY_S
+            self._not_before[instance_id] = self._cloud.clock.monotonic_s() + _RETRY_S
 
     async def _watch(self, running: set[str]) -> None:
         if not running:
@@ -220,10 +216,10 @@ class Supervisor:
                 await action()
             except (HypervisorError, OSError) as error:
                 log.warning("%s of %s failed, it is tried again: %s", what, key, error)
-                await asyncio.sleep(self._cloud.settings.watch_period_s)
+                await self._cloud.clock.sleep(self._cloud.settings.watch_period_s)
             except Exception:  # a bug in one machine's work must not take the others' with it
                 log.exception("%s of %s failed", what, key)
-                await asyncio.sleep(self._cloud.settings.watch_period_s)
+                await self._cloud.clock.sleep(self._cloud.settings.watch_period_s)
 
         def done(_task: asyncio.Task[None]) -> None:
             self._tasks.pop(key, None)
