@@ -1,4 +1,4 @@
-"""Checking AWS signature version 4, in the header and in the query form.
+"""Checking AWS signature version 4, in the header and in the query form; version 2 is handed to :mod:`.sigv2`.
 
 As Eucalyptus does, region and service of the scope are not compared with anything, and a signature over an
 empty path is accepted as well. Messages are Eucalyptus's own.
@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 from educloud_lab.localcloud.accounts import Account, Accounts
+from educloud_lab.localcloud.api import sigv2
 from educloud_lab.localcloud.errors import AuthError
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -66,6 +67,10 @@ def verify(request: SignedRequest, accounts: Accounts, now: datetime) -> Account
     AuthError
         No or an unreadable signature, an unknown key, another secret, too old or from the future.
     """
+    if "authorization" not in request.headers and "X-Amz-Signature" not in dict(request.query):
+        pairs = sigv2.parameters(request.method, request.query, request.body)
+        if sigv2.is_signed(pairs):
+            return _verify_version_2(request, pairs, accounts, now)
     claim = _header_claim(request) if "authorization" in request.headers else _query_claim(request)
     found = accounts.find(claim.access_key)
     if found is None:
@@ -85,6 +90,24 @@ def verify(request: SignedRequest, accounts: Accounts, now: datetime) -> Account
         if hmac.compare_digest(expected.encode(), claim.signature.encode(errors="replace")):
             return account
     raise AuthError(BAD_SIGNATURE)
+
+
+def _verify_version_2(request: SignedRequest, pairs: sigv2.Pairs, accounts: Accounts, now: datetime) -> Account:
+    found = accounts.find(dict(pairs).get("AWSAccessKeyId", ""))
+    if found is None:
+        raise AuthError(BAD_KEY)
+    account, secret = found
+    try:
+        signed, expires = sigv2.moments(pairs)
+    except ValueError as error:
+        raise AuthError(BAD_SIGNATURE) from error
+    if signed is None and expires is None:
+        raise AuthError(BAD_SIGNATURE)
+    _check_period(signed, expires or (signed or now) + timedelta(seconds=sigv2.LIFETIME_S), now)
+    host = "".join(request.headers.get("host", ()))
+    if not sigv2.matches(request.method, host, request.path, pairs, secret):
+        raise AuthError(BAD_SIGNATURE)
+    return account
 
 
 def signing_key(secret: str, scope: str) -> bytes:
@@ -174,19 +197,22 @@ def _moment(stamp: str | None, date: str | None) -> datetime:
 
 
 def _check_time(claim: _Claim, now: datetime) -> None:
-    expires = claim.moment + timedelta(seconds=claim.lifetime_s)
-    if now > expires + timedelta(seconds=SKEW_S):
-        raise AuthError(
-            f"Message has expired (times in UTC): Timestamp={_text(claim.moment)} Expires={_text(expires)}"
-            f" Deadline={_text(expires + timedelta(seconds=SKEW_S))}"
-        )
-    if claim.moment > now + timedelta(seconds=SKEW_S):
-        raise AuthError(
-            f"Message was generated in the future (times in UTC): Timestamp={_text(claim.moment)}"
-            f" Current time={_text(now)}"
-        )
+    _check_period(claim.moment, claim.moment + timedelta(seconds=claim.lifetime_s), now)
     if claim.moment.strftime("%Y%m%d") != claim.scope_date:
         raise AuthError(BAD_SIGNATURE)
+
+
+def _check_period(signed: datetime | None, expires: datetime, now: datetime) -> None:
+    signed = signed or min(expires, now)
+    if now > expires + timedelta(seconds=SKEW_S):
+        raise AuthError(
+            f"Message has expired (times in UTC): Timestamp={_text(signed)} Expires={_text(expires)}"
+            f" Deadline={_text(expires + timedelta(seconds=SKEW_S))}"
+        )
+    if signed > now + timedelta(seconds=SKEW_S):
+        raise AuthError(
+            f"Message was generated in the future (times in UTC): Timestamp={_text(signed)} Current time={_text(now)}"
+        )
 
 
 def _text(moment: datetime) -> str:
