@@ -37,7 +37,7 @@ class Cloud:
     ----------
     wake : called after a transaction that left work for the supervisor.
     reboot : asks a running machine to restart, in the background.
-    free_memory_bytes : memory that new machines may take now; None when it is not limited.
+    machine_memory_bytes : memory that all machines together may take; None when it is not limited.
     now : what time it is.
     clock : sleeps, and waits for wake-ups; a virtual one in tests.
     """
@@ -49,7 +49,7 @@ class Cloud:
     default_type: str
     wake: Callable[[], None]
     reboot: Callable[[str], None]
-    free_memory_bytes: Callable[[], int | None]
+    machine_memory_bytes: Callable[[], int | None]
     now: Callable[[], datetime] = system_now
     clock: Clock = field(default_factory=SystemClock)
 

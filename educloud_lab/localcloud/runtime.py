@@ -139,7 +139,7 @@ def _linked(link: Path, folder: Path) -> bool:
             link.symlink_to(folder)
         found = link.lstat()
     if stat.S_ISLNK(found.st_mode) and found.st_uid == os.getuid():
-        if Path(os.readlink(link)) != folder:
+        if link.readlink() != folder:
             link.unlink()
             link.symlink_to(folder)
         return True

@@ -44,7 +44,7 @@ class LocalCloud:
     hypervisor : default as the settings say.
     clock : by which the cloud waits and simulated machines take their time; signatures are checked by the
         computer's own, since that is what callers sign by, unless ``now`` is given.
-    free_memory_bytes : memory that new machines may take; default what the computer has, without limit when
+    machine_memory_bytes : memory that all machines together may take; default what the computer can give, no limit when
         machines are simulated.
     """
 
@@ -53,7 +53,7 @@ class LocalCloud:
         settings: Settings,
         *,
         hypervisor: Hypervisor | None = None,
-        free_memory_bytes: Callable[[], int | None] | None = None,
+        machine_memory_bytes: Callable[[], int | None] | None = None,
         now: Callable[[], datetime] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class LocalCloud:
             default_type=default_type,
             wake=lambda: None,
             reboot=lambda _instance_id: None,
-            free_memory_bytes=free_memory_bytes or ((lambda: None) if simulated else self._free_memory),
+            machine_memory_bytes=machine_memory_bytes or ((lambda: None) if simulated else self._machine_memory),
             now=now or clock.now,
             clock=clock,
         )
@@ -178,8 +178,11 @@ class LocalCloud:
             session.add(node)
         node.zone, node.hypervisor, node.enabled = self.settings.zone, self.settings.hypervisor, True
 
-    def _free_memory(self) -> int:
-        return available_memory_bytes() - self.settings.memory_margin_bytes
+    def _machine_memory(self) -> int:
+        """Return what all machines together may take: what there is and what they hold of it already."""
+        there_is = available_memory_bytes() + self.hypervisor.resident_bytes() - self.settings.memory_margin_bytes
+        limit = self.settings.memory_limit_bytes
+        return there_is if limit is None else min(limit, there_is)
 
     async def _metadata_view(self, instance_id: str) -> MetadataView | None:
         return await self.cloud.database.run(lambda session: _view(session, instance_id))

@@ -142,5 +142,5 @@ class Settings:
     images_period_s: float = 3.0
     memory_margin_bytes: int = 256 << 20  # left to the rest of the computer
     machine_overhead_bytes: int = 114 << 20  # translation cache (64 MiB) and the process itself
-    settle_s: float = 60.0  # after this a machine's memory is counted as taken by the system itself
+    memory_limit_bytes: int | None = None  # what all machines together may take, where it is less than there is
     starts_at_once: int = field(default_factory=lambda: max(1, os.cpu_count() or 1))

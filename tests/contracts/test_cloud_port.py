@@ -152,7 +152,7 @@ class Ec2Side(Side):
         # Machines take their time by a clock that moves in pause() only: a state lasts until the test has seen it.
         self.clock = VirtualClock()
         settings = Settings(Folders(folder), hypervisor="simulated", watch_period_s=0.02, simulated_pace=1.0)
-        self.local = LocalCloud(settings, free_memory_bytes=lambda: self.free, clock=self.clock)
+        self.local = LocalCloud(settings, machine_memory_bytes=lambda: self.free, clock=self.clock)
         self.runner = web.AppRunner(self.local.api.application(), access_log=None, shutdown_timeout=0.5)
 
     async def open(self):

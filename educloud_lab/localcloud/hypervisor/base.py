@@ -121,6 +121,9 @@ class Hypervisor(Protocol):
     async def detach(self, instance_id: str, disk_id: str) -> None:
         """Unplug a disk and wait until the guest let go; not plugged is success. Raises HypervisorError."""
 
+    def resident_bytes(self) -> int:
+        """Memory of the host that all machines' processes hold now, not counting what could be read again."""
+
     async def report(self, instance_id: str) -> MachineReport:
         """What is seen of one machine now; ABSENT when nothing is known of it."""
 

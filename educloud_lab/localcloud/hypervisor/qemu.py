@@ -26,6 +26,7 @@ from educloud_lab.localcloud.hypervisor.qemu_console import trim_log
 from educloud_lab.localcloud.hypervisor.qemu_launch import check_spec, find_binary
 from educloud_lab.localcloud.hypervisor.qemu_machine import Machine
 from educloud_lab.localcloud.hypervisor.qemu_monitor import MonitorLostError
+from educloud_lab.localcloud.hypervisor.qemu_process import anonymous_bytes
 from educloud_lab.localcloud.hypervisor.qemu_queue import StartQueue, check_memory, promised_bytes
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles
 from educloud_lab.localcloud.network.base import NetworkDriver, NetworkError
@@ -173,6 +174,10 @@ class QemuHypervisor:
             except MonitorLostError:
                 if machine.power().alive():
                     raise  # else the machine ended meanwhile, and with it its hold on the disk
+
+    def resident_bytes(self) -> int:
+        """Memory of the host that all machines' processes hold now, not counting what could be read again."""
+        return sum(anonymous_bytes(machine.record.pid or 0) for machine in self._machines.values())
 
     async def report(self, instance_id: str) -> MachineReport:
         """Say what is seen of one machine now; ABSENT when nothing is known of it."""

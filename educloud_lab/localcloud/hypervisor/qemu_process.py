@@ -42,6 +42,15 @@ def read_stat(pid: int) -> ProcessStat | None:
     )
 
 
+def anonymous_bytes(pid: int) -> int:
+    """Memory that a process holds and that no file could give back (proc(5), status); nought when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
+
+
 def is_alive(pid: int, start_ticks: int | None) -> bool:
     """Whether this very process lives. A zombie (nobody reaps it, as in some containers) is dead."""
     stat = read_stat(pid)

@@ -167,6 +167,10 @@ class SimulatedHypervisor:
         self._running(instance_id).disks.pop(disk_id, None)
         self._save(instance_id)
 
+    def resident_bytes(self) -> int:
+        """Nothing: they are not there."""
+        return 0
+
     async def report(self, instance_id: str) -> MachineReport:
         """What is seen of one machine now."""
         return self._report(instance_id)

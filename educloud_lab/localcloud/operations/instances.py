@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from educloud_lab.localcloud.capacity import capacity, not_enough
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import find_instance, require, split_verbose, tags_of
 from educloud_lab.localcloud.operations.instance_views import Views, row_filters, state
-from educloud_lab.localcloud.operations.run_instances import capacity, free_address, not_enough
+from educloud_lab.localcloud.operations.run_instances import free_address
 from educloud_lab.localcloud.state.tables import Attachment, Instance
 
 CONSOLE_BYTES = 64 << 10

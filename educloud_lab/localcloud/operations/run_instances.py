@@ -6,12 +6,12 @@ import base64
 import binascii
 import ipaddress
 import math
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from educloud_lab.localcloud.capacity import capacity, not_enough
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
 from educloud_lab.localcloud.ids import check_id, mac_address, new_id
@@ -100,27 +100,6 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
         put_tags(session, owner, "instance", instance_id, tags.get("instance", {}))
     session.flush()
     return Views(session, tags_of(session, owner, "instance")).reservations(rows)[0]
-
-
-def capacity(session: Session, cloud: Cloud, memory_bytes: int, wanted: int) -> int:
-    """Return how many more machines of this size may start now.
-
-    The system's own figure counts machines that run for a while; those that are just starting have not taken
-    their memory yet, so theirs is set aside.
-    """
-    free = cloud.free_memory_bytes()
-    if free is None:
-        return wanted
-    settled = cloud.now() - timedelta(seconds=cloud.settings.settle_s)
-    for row in session.scalars(select(Instance).where(Instance.state.in_(("pending", "running")))):
-        if row.started_at is None or row.started_at > settled:
-            free -= cloud.types[row.instance_type].memory_bytes + cloud.settings.machine_overhead_bytes
-    return max(0, free // (memory_bytes + cloud.settings.machine_overhead_bytes))
-
-
-def not_enough(count: int, zone: str, least: int) -> ApiError:
-    """Error for too little room, as Eucalyptus's front end words and codes it."""
-    return ApiError("ServiceUnavailable", f"Not enough resources ({count} in {zone} < {least}): vm instances.", 503)
 
 
 def free_address(session: Session, cloud: Cloud) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from educloud_lab.localcloud.capacity import UNLIMITED, capacity, most
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
 from educloud_lab.localcloud.ids import new_id
-from educloud_lab.localcloud.model import InstanceType
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import require, split_verbose, tag_list, tags_of
 from educloud_lab.localcloud.state.tables import Node, SecurityGroup
@@ -48,22 +48,29 @@ async def describe_availability_zones(cloud: Cloud, caller: Caller, params: dict
             raise ApiError("InvalidZone.NotFound", f"The zone '{name[:100]}' does not exist.")
     kept = [zone for zone in zones if not names or zone["ZoneName"] in names]
     kept = filters.apply(kept, params.get("Filters"), _ZONE_FILTERS, lambda _zone: {})
-    return {"AvailabilityZones": [*kept, *(_capacity_lines(cloud) if verbose else [])]}
+    return {"AvailabilityZones": [*kept, *(_capacity_lines(cloud, await _room(cloud)) if verbose else [])]}
 
 
-def _capacity_lines(cloud: Cloud) -> list[dict[str, Any]]:
+def _capacity_lines(cloud: Cloud, room: dict[str, tuple[int, int]]) -> list[dict[str, Any]]:
     """Return what Eucalyptus adds for its administrator: free and most machines of each type, as zones."""
     lines = [{"ZoneName": "|- vm types", "State": "free / max   cpu   ram  disk"}]
     for kind in cloud.types.values():
-        count = _fitting(cloud, kind)
-        state = f"{count:04} / {count:04}  {kind.cpus:2}   {kind.memory_mib:4}  {kind.disk_gib:4}"
+        free, largest = room[kind.name]
+        state = f"{free:04} / {largest:04}  {kind.cpus:2}   {kind.memory_mib:4}  {kind.disk_gib:4}"
         lines.append({"ZoneName": f"|- {kind.name}", "State": state})
     return [{**line, "RegionName": cloud.settings.region, "Messages": []} for line in lines]
 
 
-def _fitting(cloud: Cloud, kind: InstanceType) -> int:
-    free = cloud.free_memory_bytes()
-    return 999 if free is None else max(0, free // (kind.memory_bytes + cloud.settings.machine_overhead_bytes))
+async def _room(cloud: Cloud) -> dict[str, tuple[int, int]]:
+    """Return how many machines of each type may start now, and how many there could be at most."""
+
+    def work(session: Session) -> dict[str, tuple[int, int]]:
+        return {
+            kind.name: (capacity(session, cloud, kind.memory_bytes, UNLIMITED), most(cloud, kind.memory_bytes))
+            for kind in cloud.types.values()
+        }
+
+    return await cloud.database.run(work)
 
 
 async def describe_regions(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +90,7 @@ async def describe_instance_types(cloud: Cloud, caller: Caller, params: dict[str
         if name not in cloud.types:
             raise invalid(f"Invalid instance type: {name[:60]}")
     details = []
+    room = await _room(cloud) if params.get("Availability") else {}
     for kind in cloud.types.values():
         if names and kind.name not in names:
             continue
@@ -91,8 +99,8 @@ async def describe_instance_types(cloud: Cloud, caller: Caller, params: dict[str
             "NetworkInterfaces": 1,
         }  # fmt: skip
         if params.get("Availability"):
-            count = _fitting(cloud, kind)
-            zone = {"Name": kind.name, "ZoneName": cloud.settings.zone, "Max": count, "Available": count}
+            free, largest = room[kind.name]
+            zone = {"Name": kind.name, "ZoneName": cloud.settings.zone, "Max": largest, "Available": free}
             entry["Availability"] = [zone]
         details.append(entry)
     return {"InstanceTypeDetails": details}

@@ -56,13 +56,13 @@ class Bench:
         self.home = home
         self.clock = StandingClock()
         self.hypervisor = SimulatedHypervisor(keep=home / "machines.json", now=self.clock)
-        self.free_memory = None
+        self.memory = None
         self.service = self._new()
 
     def _new(self):
         settings = Settings(Folders(self.home), hypervisor="simulated", watch_period_s=0.01)
         return LocalCloud(
-            settings, hypervisor=self.hypervisor, now=self.clock, free_memory_bytes=lambda: self.free_memory
+            settings, hypervisor=self.hypervisor, now=self.clock, machine_memory_bytes=lambda: self.memory
         )
 
     async def open(self):

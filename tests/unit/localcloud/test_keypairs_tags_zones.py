@@ -156,7 +156,7 @@ async def test_zones_regions_types_and_groups(bench):
     assert types == [{"Name": "t2.micro", "Cpu": 1, "Disk": 5, "Memory": 256, "NetworkInterfaces": 1}]
     with pytest.raises(ApiError, match="AuthFailure"):
         await bench.call("DescribeInstanceTypes", Availability="true")
-    bench.free_memory = 2 * (256 + 114) << 20
+    bench.memory = 2 * (256 + 114) << 20
     (micro,) = (
         await bench.call("DescribeInstanceTypes", "eucalyptus", Availability="true", InstanceType__1="t2.micro")
     )["InstanceTypeDetails"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
 import pytest
@@ -60,23 +61,58 @@ async def test_refusals_start_nothing(bench, query, expected):
 
 
 async def test_too_little_memory_is_no_capacity(bench):
-    bench.free_memory = 300 * MIB
+    bench.memory = 300 * MIB
     assert await refused(bench) == (503, "ServiceUnavailable", "Not enough resources (0 in one < 1): vm instances.")
 
 
-async def test_machines_that_just_start_count_until_the_system_has_counted_them(bench):
+async def test_running_machines_count_with_all_that_they_may_come_to_use(bench):
     need = (256 + 114) * MIB
-    bench.free_memory = 2 * need
-    await bench.run()
+    bench.memory = 2 * need
+    first = await bench.run()
     await bench.run()
     with pytest.raises(ApiError, match="Not enough resources"):
         await bench.run()
-    bench.clock.move(61)  # by now the system's own figure has them
+    bench.clock.move(3600)  # that they have run for a while makes no difference
+    with pytest.raises(ApiError, match="Not enough resources"):
+        await bench.run()
+    await bench.call("StopInstances", InstanceId__1=first)
+    await bench.settle()
     await bench.run()
 
 
+async def test_requests_at_the_same_time_do_not_promise_the_same_memory_twice(bench):
+    bench.memory = 3 * (256 + 114) * MIB
+    image = await bench.image()
+    calls = [bench.call("RunInstances", ImageId=image, MinCount=1, MaxCount=1) for _ in range(8)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    refusals = [answer for answer in answers if isinstance(answer, ApiError)]
+    assert len(refusals) == 5
+    assert {(r.status, r.code) for r in refusals} == {(503, "ServiceUnavailable")}
+
+
+async def test_stopped_machines_that_start_together_share_the_memory_that_there_is(bench):
+    machines = [await bench.run() for _ in range(3)]
+    ids = {f"InstanceId__{number}": machine for number, machine in enumerate(machines, 1)}
+    await bench.call("StopInstances", **ids)
+    await bench.settle()
+    bench.memory = 2 * (256 + 114) * MIB
+    with pytest.raises(ApiError, match="Not enough resources"):
+        await bench.call("StartInstances", **ids)
+    states = [(await bench.instance(machine))["State"]["Name"] for machine in machines]
+    assert states == ["stopped"] * 3  # all or none
+    await bench.call("StartInstances", InstanceId__1=machines[0], InstanceId__2=machines[1])
+
+
+async def test_the_zones_tell_the_administrator_the_same_numbers(bench):
+    bench.memory = 3 * (256 + 114) * MIB
+    await bench.run()
+    lines = (await bench.call("DescribeAvailabilityZones", "eucalyptus", ZoneName__1="verbose"))["AvailabilityZones"]
+    micro = next(line["State"] for line in lines if line["ZoneName"] == "|- t2.micro")
+    assert micro.startswith("0002 / 0003 ")
+
+
 async def test_as_many_as_fit_are_started(bench):
-    bench.free_memory = 2 * (256 + 114) * MIB
+    bench.memory = 2 * (256 + 114) * MIB
     answer = await bench.call("RunInstances", ImageId=await bench.image(), MinCount=1, MaxCount=5)
     assert [i["AmiLaunchIndex"] for i in answer["Instances"]] == [0, 1]
 
@@ -85,7 +121,7 @@ async def test_a_stopped_machine_does_not_start_without_memory(bench):
     machine = await bench.run()
     await bench.call("StopInstances", InstanceId__1=machine)
     await bench.settle()
-    bench.free_memory = 0
+    bench.memory = 0
     with pytest.raises(ApiError, match="Not enough resources"):
         await bench.call("StartInstances", InstanceId__1=machine)
     assert (await bench.instance(machine))["State"]["Name"] == "stopped"
