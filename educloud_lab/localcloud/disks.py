@@ -55,7 +55,7 @@ async def create_blank(path: Path, size_bytes: int) -> None:
         Nothing was made. An existing file is never overwritten.
     """
     _check_size(size_bytes)
-    await _create(path, [], size_bytes)
+    await create(path, [], size_bytes)
 
 
 async def create_overlay(path: Path, base: Path, size_bytes: int | None = None) -> None:
@@ -80,7 +80,7 @@ async def create_overlay(path: Path, base: Path, size_bytes: int | None = None) 
                 "Nothing was made."
             )
     backing = ["-b", str(base.absolute()), "-F", known.format]  # noqa: ASYNC240 - no file is touched
-    await _create(path, backing, size_bytes)
+    await create(path, backing, size_bytes)
 
 
 async def grow(path: Path, size_bytes: int) -> None:
@@ -96,13 +96,13 @@ async def grow(path: Path, size_bytes: int) -> None:
     if size_bytes < known.virtual_bytes:
         raise DiskError(f"{path.name} has {known.virtual_bytes} bytes and is never shrunk. Nothing changed.")
     if size_bytes > known.virtual_bytes:
-        await _run(["resize", "-q", "-f", known.format, str(path), str(size_bytes)], path.parent)
+        await run_tool(["resize", "-q", "-f", known.format, str(path), str(size_bytes)], path.parent)
 
 
 async def info(path: Path) -> DiskInfo:
     """Inspect a disk, in use or not. Raises DiskError when it is missing or damaged."""
     # -U: a running machine holds the lock, and reading the header is harmless.
-    answer = await _run(["info", "-U", "--output=json", str(path)], path.parent)
+    answer = await run_tool(["info", "-U", "--output=json", str(path)], path.parent)
     try:
         document = json.loads(answer)
         kind = str(document["format"])
@@ -158,33 +158,35 @@ def _check_size(size_bytes: int) -> None:
         raise DiskError(f"A disk cannot have {size_bytes} bytes: a positive multiple of 512 is needed.")
 
 
-async def _create(path: Path, options: list[str], size_bytes: int | None) -> None:
+async def create(path: Path, options: list[str], size_bytes: int | None) -> None:
+    """Make a qcow2 file with options of ``qemu-img create``, whole or not at all. Raises as :func:`create_blank`."""
     if await asyncio.to_thread(path.exists):
         raise DiskError(f"{path} exists already and was left as it is.")
     await check_room(path.parent, 0)
     temporary = path.parent / f"{_LEFTOVER_PREFIX}{path.name}-{uuid.uuid4().hex[:8]}"
     size = [] if size_bytes is None else [str(size_bytes)]
     try:
-        await _run(["create", "-q", "-f", "qcow2", *options, str(temporary), *size], path.parent)
-        await asyncio.to_thread(_publish, temporary, path)
+        await run_tool(["create", "-q", "-f", "qcow2", *options, str(temporary), *size], path.parent)
+        await asyncio.to_thread(publish, temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _publish(temporary: Path, path: Path) -> None:
+def publish(temporary: Path, path: Path) -> None:
     """Flush the file, give it its name, flush the folder."""
     try:
-        _flush(temporary)
+        flush(temporary)
         temporary.rename(path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise _full(path.parent) from error
         raise DiskError(f"{path} could not be made: {error.strerror}. Nothing was kept of it.") from error
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Bring a file's content, or a folder's names, to the disk itself: a crash of the host keeps them."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -198,8 +200,19 @@ def _full(folder: Path) -> NotEnoughRoomError:
     )
 
 
-async def _run(arguments: list[str], folder: Path) -> str:
-    """Run qemu-img and give its output. Raises NotEnoughRoomError, DiskError."""
+async def run_tool(arguments: list[str], folder: Path, *, limit_s: float | None = None) -> str:
+    """Run qemu-img and give its output; it is ended when the caller is cancelled.
+
+    Parameters
+    ----------
+    folder : named when the disk is full.
+    limit_s : seconds after which it is given up; default 60.
+
+    Raises
+    ------
+    NotEnoughRoomError, DiskError
+    """
+    limit_s = limit_s or _LIMIT_S
     try:
         process = await asyncio.create_subprocess_exec(
             BINARY,
@@ -213,10 +226,10 @@ async def _run(arguments: list[str], folder: Path) -> str:
             f"{BINARY} was not found. Install it (on Debian and Ubuntu: `sudo apt-get install qemu-utils`)."
         ) from error
     try:
-        async with asyncio.timeout(_LIMIT_S):
+        async with asyncio.timeout(limit_s):
             output, words = await process.communicate()
     except TimeoutError as error:
-        raise DiskError(f"{BINARY} {arguments[0]} did not end within {_LIMIT_S:.0f} s.") from error
+        raise DiskError(f"{BINARY} {arguments[0]} did not end within {limit_s:.0f} s.") from error
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
