@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ("requirements/lock.txt", "labextension/yarn.lock")
+LOCKS = ("requirements/lock.txt", "labextension/yarn.lock", "tests/system/clients/package-lock.json")
 # Package pages in comments are no registry; `resolved`, `__archiveUrl`, index options and direct URLs are.
 PATTERN = re.compile(r"(https?|file|git\+\w+)://|__archiveUrl|--(extra-)?index-url|--find-links", re.IGNORECASE)
 
