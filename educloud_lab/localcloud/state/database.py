@@ -1,35 +1,84 @@
-"""One SQLite database, spoken to from one worker thread: each transaction is a plain function."""
+"""One SQLite database, spoken to from one worker thread: each transaction is a plain function.
+
+What is asked for while the thread is busy is committed together, each function within a savepoint of its own: one that
+fails leaves nothing and harms no other, and nobody is answered before the commit. So a thousand machines that start at
+once cost a few commits, not thousands.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
-from educloud_lab.localcloud.errors import LocalCloudError, SchemaTooNewError
+from educloud_lab.localcloud.errors import LocalCloudError
+from educloud_lab.localcloud.state.upgrade import upgrade
 
 T = TypeVar("T")
 
-MIGRATIONS = Path(__file__).with_name("migrations")
+_TOGETHER = 200
+"""Transactions that are committed together at most."""
+
+
+class _Entry:
+    """One transaction that is asked for."""
+
+    __slots__ = ("error", "future", "loop", "result", "since_s", "work")
+
+    def __init__(
+        self,
+        work: Callable[[Session], Any],
+        future: asyncio.Future[Any],
+        loop: asyncio.AbstractEventLoop,
+        since_s: float,
+    ) -> None:
+        self.work = work
+        self.future = future
+        self.loop = loop
+        self.since_s = since_s
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self, connection: Connection, alone: bool) -> None:
+        """Run it within the connection's transaction; its error is kept, and then nothing of it stays.
+
+        Parameters
+        ----------
+        alone : whether the transaction is this one's only: it needs no savepoint, since its error ends them both.
+        """
+        mode: Literal["control_fully", "create_savepoint"] = "control_fully" if alone else "create_savepoint"
+        try:
+            with Session(connection, expire_on_commit=False, join_transaction_mode=mode) as session, session.begin():
+                self.result = self.work(session)
+        except Exception as error:  # noqa: BLE001 (it is the caller's, who gets it)
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Keep what went wrong, unless something went wrong before."""
+        self.result, self.error = None, self.error or error
 
 
 class Database:
-    """The cloud's state. Transactions are serialised; each is ``BEGIN IMMEDIATE`` and commits or leaves nothing."""
+    """The cloud's state. Transactions are serialised (``BEGIN IMMEDIATE``); each commits or leaves nothing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.changes = 0
+        """Grows when rows change: what was worked out from rows holds for as long as this stays the same."""
+        self.waiting_s = 0.0
+        """How long the transaction that ended last had waited for its turn, and run."""
+        self._queue: deque[_Entry] = deque()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cloud-state")
         self._engine: Engine | None = None
 
@@ -52,14 +101,47 @@ class Database:
         self._executor.shutdown()
 
     async def run(self, work: Callable[[Session], T]) -> T:
-        """Run one transaction in the worker thread and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._transact, work)
+        """Run one transaction in the worker thread and return its result, once it is committed."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.append(_Entry(work, future, loop, time.monotonic()))
+        self._executor.submit(self._drain)  # raises RuntimeError once the state is closed
+        return await future
 
-    def _transact(self, work: Callable[[Session], T]) -> T:
+    def _drain(self) -> None:
+        """Run what is asked for by now as one transaction."""
+        entries: list[_Entry] = []
+        while self._queue and len(entries) < _TOGETHER:
+            entry = self._queue.popleft()
+            if not entry.future.cancelled():  # whoever asked has gone before it began
+                entries.append(entry)
+        if not entries:
+            return
+        try:
+            self._commit(entries)
+        except BaseException as error:  # noqa: BLE001 (whatever it was, those who wait must hear of it)
+            for entry in entries:
+                entry.fail(error)
+        self.waiting_s = time.monotonic() - entries[0].since_s
+        for loop in {entry.loop for entry in entries}:
+            own = [entry for entry in entries if entry.loop is loop]
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(_tell, own)
+
+    def _commit(self, entries: list[_Entry]) -> None:
         if self._engine is None:
             raise RuntimeError("the state is not open")
-        with Session(self._engine, expire_on_commit=False) as session, session.begin():
-            return work(session)
+        with self._engine.connect() as connection:
+            raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]  # pysqlite's
+            try:
+                with connection.begin():
+                    alone = len(entries) == 1
+                    for entry in entries:
+                        entry.run(connection, alone)
+                        if entry.error is not None and (alone or not raw.in_transaction):
+                            raise entry.error  # e.g. a full disk ends the whole transaction: nothing of it was kept
+            finally:
+                self.changes = raw.total_changes
 
     def _open(self) -> None:
         # User data of machines is in it: for its owner only, whatever the umask says.
@@ -71,11 +153,12 @@ class Database:
         event.listen(engine, "begin", _on_begin)
         try:
             upgrade(engine, self.path)
-        except DatabaseError as error:
+        except (DatabaseError, sqlite3.Error, OSError) as error:
             engine.dispose()
             raise LocalCloudError(
-                f"The local cloud's state ({self.path}) cannot be read: {error.orig}. It was left as it is. If the disk"
-                " is full, free some space; otherwise keep a copy and run `educloud cloud reset` to begin afresh."
+                f"The local cloud's state ({self.path}) cannot be read: {getattr(error, 'orig', error)}. It was left as"
+                " it is. If the disk is full, free some space; otherwise keep a copy and run `educloud cloud reset` to"
+                " begin afresh."
             ) from error
         except BaseException:
             engine.dispose()
@@ -88,32 +171,22 @@ class Database:
             self._engine = None
 
 
-def upgrade(engine: Engine, path: Path) -> None:
-    """Bring the schema to this version's; refuse one that this version does not know."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    script = ScriptDirectory.from_config(config)
-    known = {revision.revision for revision in script.walk_revisions()}
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in known:
-        raise SchemaTooNewError(
-            f"The local cloud's state ({path}) was written by a newer version (schema {current}, this one knows"
-            f" {script.get_current_head()}). Nothing was changed. Install the newer version again, or keep a copy of"
-            " the file and run `educloud cloud reset` to begin afresh."
-        )
-    if current == script.get_current_head():
-        return
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+def _tell(entries: list[_Entry]) -> None:
+    for entry in entries:
+        if entry.future.done():  # whoever asked has gone; what was done stays done
+            continue
+        if entry.error is not None:
+            entry.future.set_exception(entry.error)
+        else:
+            entry.future.set_result(entry.result)
 
 
 def _on_connect(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")  # survives death of the process; WAL keeps the file whole
+    # What was answered survives a power cut: each commit waits for the disk (0.4 ms on an SSD, against 0.02 without).
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 

@@ -78,6 +78,7 @@ class Image(Base):
     files: Mapped[dict[str, Any]] = mapped_column(default=dict)  # role -> file name
     created_at: Mapped[datetime]
     public: Mapped[bool] = mapped_column(default=True, server_default="1")
+    request_id: Mapped[str] = mapped_column(String(36), default="", server_default="")  # the last that changed it
     # Registered by a caller (RegisterImage, CreateImage), not found in images/: stays until it is deregistered.
     registered: Mapped[bool] = mapped_column(default=False, server_default="0")
     location: Mapped[str] = mapped_column(Text, default="", server_default="")  # ImageLocation as the caller gave it
@@ -109,6 +110,7 @@ class Snapshot(Base):
     completed_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]  # its file may stay for as long as disks are built on it
     public: Mapped[bool] = mapped_column(default=False, server_default="0")
+    request_id: Mapped[str] = mapped_column(String(36), default="", server_default="")  # the last that changed it
     # The image whose root it descends from: a system disk that boots needs that image's kernel and ramdisk.
     boots_like: Mapped[str] = mapped_column(String(32), default="", server_default="")
 
@@ -125,7 +127,12 @@ class Instance(Base):
     """One instance. ``state`` is the wanted one as well: transitional states are work for the supervisor."""
 
     __tablename__ = "instance"
-    __table_args__ = (Index("instance_token", "owner", "client_token"), Index("instance_state", "state"))
+    __table_args__ = (
+        Index("instance_token", "owner", "client_token"),
+        Index("instance_state", "state"),
+        Index("instance_promise", "state", "instance_type"),
+        Index("instance_address", "address"),
+    )
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     reservation_id: Mapped[str] = mapped_column(String(32), index=True)
     launch_index: Mapped[int]
@@ -155,6 +162,7 @@ class Instance(Base):
         String(16), default="stop", server_default="stop"
     )  # see EC2; profile aws only
     template: Mapped[str] = mapped_column(String(64), default="", server_default="")  # warm start's template; '' cold
+    request_id: Mapped[str] = mapped_column(String(36), default="", server_default="")  # the last that changed it
     launched_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -169,9 +177,10 @@ class Volume(Base):
     zone: Mapped[str] = mapped_column(String(64))
     size_gib: Mapped[int]
     snapshot_id: Mapped[str] = mapped_column(String(32), default="")
-    state: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), index=True)
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
+    request_id: Mapped[str] = mapped_column(String(36), default="", server_default="")  # the last that changed it
     boots_like: Mapped[str] = mapped_column(String(32), default="", server_default="")  # as Snapshot.boots_like
     client_token: Mapped[str] = mapped_column(String(255), default="", server_default="")  # profile aws only
 
@@ -183,7 +192,7 @@ class Attachment(Base):
     volume_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     instance_id: Mapped[str] = mapped_column(String(32), index=True)
     device: Mapped[str] = mapped_column(String(32))
-    state: Mapped[str] = mapped_column(String(16))  # attaching, attached, detaching
+    state: Mapped[str] = mapped_column(String(16), index=True)  # attaching, attached, detaching
     is_root: Mapped[bool] = mapped_column(default=False)
     delete_on_termination: Mapped[bool] = mapped_column(default=False)
     attached_at: Mapped[datetime]

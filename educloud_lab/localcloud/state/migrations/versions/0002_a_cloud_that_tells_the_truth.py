@@ -70,6 +70,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("snapshot_id", "account_id"),
     )
     with op.batch_alter_table("image", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("request_id", sa.String(length=36), server_default="", nullable=False))
         batch_op.add_column(sa.Column("public", sa.Boolean(), server_default="1", nullable=False))
         batch_op.add_column(sa.Column("registered", sa.Boolean(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("location", sa.Text(), server_default="", nullable=False))
@@ -77,10 +78,14 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("source_instance_id", sa.String(length=32), server_default="", nullable=False))
 
     with op.batch_alter_table("instance", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("request_id", sa.String(length=36), server_default="", nullable=False))
+        batch_op.create_index("instance_promise", ["state", "instance_type"], unique=False)
+        batch_op.create_index("instance_address", ["address"], unique=False)
         batch_op.add_column(sa.Column("shutdown_behavior", sa.String(length=16), server_default="stop", nullable=False))
         batch_op.add_column(sa.Column("template", sa.String(length=64), server_default="", nullable=False))
 
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("request_id", sa.String(length=36), server_default="", nullable=False))
         batch_op.add_column(sa.Column("progress_percent", sa.Integer(), server_default="100", nullable=False))
         batch_op.add_column(sa.Column("completed_at", sa.DateTime(), nullable=True))
         batch_op.add_column(sa.Column("deleted_at", sa.DateTime(), nullable=True))
@@ -88,7 +93,12 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("boots_like", sa.String(length=32), server_default="", nullable=False))
 
     with op.batch_alter_table("volume", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("request_id", sa.String(length=36), server_default="", nullable=False))
+        batch_op.create_index(batch_op.f("ix_volume_state"), ["state"], unique=False)
         batch_op.add_column(sa.Column("boots_like", sa.String(length=32), server_default="", nullable=False))
         batch_op.add_column(sa.Column("client_token", sa.String(length=255), server_default="", nullable=False))
+
+    with op.batch_alter_table("attachment", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_attachment_state"), ["state"], unique=False)
 
     # ### end Alembic commands ###
