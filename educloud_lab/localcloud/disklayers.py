@@ -76,7 +76,7 @@ def link(path: Path, name: Path) -> None:
     try:
         os.link(path, name)
     except FileExistsError:
-        if not os.path.samefile(path, name):
+        if not name.samefile(path):
             raise
     disks.flush(name.parent)
 
@@ -95,7 +95,7 @@ def remove(path: Path) -> None:
 
 def same_file(path: Path, other: Path) -> bool:
     """Whether both names exist and are one file."""
-    return path.exists() and other.exists() and os.path.samefile(path, other)
+    return path.exists() and other.exists() and path.samefile(other)
 
 
 def used_bytes(path: Path) -> int:

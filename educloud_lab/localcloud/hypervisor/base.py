@@ -7,7 +7,7 @@ errors; the cloud's operations translate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -112,8 +112,12 @@ class Hypervisor(Protocol):
     async def kill(self, instance_id: str) -> None:
         """Cut the power now and wait until the process is gone. Absent is success."""
 
-    async def reboot(self, instance_id: str) -> None:
-        """Ask the guest to restart; the process, its disks and its address stay."""
+    async def reboot(self, instance_id: str, *, between: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Ask the guest to restart; the process, its disks and its address stay.
+
+        ``between`` is awaited while the guest is off; whether it succeeds or not, the guest comes back. Returns once
+        the guest is on again. Raises HypervisorError.
+        """
 
     async def attach(self, instance_id: str, disk: DiskSpec) -> None:
         """Plug a disk into a running machine; plugged already is success. Raises NoSlotError, HypervisorError."""
@@ -123,6 +127,24 @@ class Hypervisor(Protocol):
 
     def resident_bytes(self) -> int:
         """Memory of the host that all machines' processes hold now, not counting what could be read again."""
+
+    async def switch_disk(self, instance_id: str, disk_id: str, overlay: Path, tag: str) -> bool:
+        """Let the guest write to ``overlay`` from one moment on (a snapshot); done already is success.
+
+        ``overlay`` is an empty layer, ``<volume>.next-<tag>.qcow2`` beside the volume's file, whose backing file is
+        another name of that file. Returns False when the machine does not run or has no such disk: then nobody
+        writes. Raises HypervisorError: it still writes where it did, or that is not known; asking again is safe.
+        """
+
+    async def take_up_layers(self, instance_id: str, disk_id: str, layers: Sequence[Path], base: Path | None) -> bool:
+        """Copy into the top layer of a disk in use what lies between it and ``base`` (None: everything).
+
+        ``layers`` are all layers under the top one. Returns False when the machine does not run or has no such disk.
+        Cancelled or failed, the disk is as it was. Raises HypervisorError.
+        """
+
+    async def resize_disk(self, instance_id: str, disk_id: str, size_bytes: int) -> bool:
+        """Grow a disk in use; False when the machine does not run or has no such disk. Raises HypervisorError."""
 
     async def report(self, instance_id: str) -> MachineReport:
         """What is seen of one machine now; ABSENT when nothing is known of it."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal
+from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal, qemu_layers
 from educloud_lab.localcloud.hypervisor.base import (
     DiskSpec,
     HypervisorError,
@@ -25,7 +25,7 @@ from educloud_lab.localcloud.hypervisor.qemu_command import leg_of
 from educloud_lab.localcloud.hypervisor.qemu_console import trim_log
 from educloud_lab.localcloud.hypervisor.qemu_launch import check_spec, find_binary
 from educloud_lab.localcloud.hypervisor.qemu_machine import Machine
-from educloud_lab.localcloud.hypervisor.qemu_monitor import MonitorLostError
+from educloud_lab.localcloud.hypervisor.qemu_monitor import Monitor, MonitorLostError
 from educloud_lab.localcloud.hypervisor.qemu_process import anonymous_bytes
 from educloud_lab.localcloud.hypervisor.qemu_queue import StartQueue, check_memory, promised_bytes
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles
@@ -149,12 +149,12 @@ class QemuHypervisor:
         if machine is not None:
             await machine.power().cut()
 
-    async def reboot(self, instance_id: str) -> None:
+    async def reboot(self, instance_id: str, *, between: Callable[[], Awaitable[None]] | None = None) -> None:
         """Restart the guest cleanly, hard after 12 s; process, disks and address stay. Raises HypervisorError."""
         async with self._running(instance_id) as machine:
             machine.update(rebooting=True)
             # On its own: a caller that gives up must not leave a guest that is off and a process that is on.
-            await asyncio.shield(self._restart(machine))
+            await asyncio.shield(self._restart(machine, between))
 
     async def attach(self, instance_id: str, disk: DiskSpec) -> None:
         """Plug a disk into a running machine; plugged already is success. Raises NoSlotError, HypervisorError."""
@@ -174,6 +174,30 @@ class QemuHypervisor:
             except MonitorLostError:
                 if machine.power().alive():
                     raise  # else the machine ended meanwhile, and with it its hold on the disk
+
+    async def switch_disk(self, instance_id: str, disk_id: str, overlay: Path, tag: str) -> bool:
+        """Let the guest write to ``overlay`` from one moment on; False when nobody writes. Raises HypervisorError."""
+        return await self._with_disk(instance_id, lambda monitor: qemu_layers.switch(monitor, disk_id, overlay, tag))
+
+    async def take_up_layers(self, instance_id: str, disk_id: str, layers: Sequence[Path], base: Path | None) -> bool:
+        """Copy layers of a disk in use into its top one; False when nobody uses it. Raises HypervisorError."""
+        return await self._with_disk(instance_id, lambda monitor: qemu_layers.take_up(monitor, disk_id, layers, base))
+
+    async def resize_disk(self, instance_id: str, disk_id: str, size_bytes: int) -> bool:
+        """Grow a disk in use; False when nobody uses it. Raises HypervisorError."""
+        return await self._with_disk(instance_id, lambda monitor: qemu_layers.resize(monitor, disk_id, size_bytes))
+
+    async def _with_disk(self, instance_id: str, work: Callable[[Monitor], Awaitable[bool]]) -> bool:
+        """Do something to a disk of a running machine. Takes no lock: a reboot that holds it may wait for this."""
+        machine = self._machines.get(instance_id)
+        if machine is None or not machine.power().alive():
+            return False
+        try:
+            return await work(machine.monitor)
+        except MonitorLostError:
+            if machine.power().alive():
+                raise
+            return False  # it ended meanwhile, and nobody writes any more
 
     def resident_bytes(self) -> int:
         """Memory of the host that all machines' processes hold now, not counting what could be read again."""
@@ -266,11 +290,11 @@ class QemuHypervisor:
         if machine.record.rebooting:
             self._restart(machine)
 
-    def _restart(self, machine: Machine) -> asyncio.Task[None]:
+    def _restart(self, machine: Machine, between: Callable[[], Awaitable[None]] | None = None) -> asyncio.Task[None]:
         """Restart in the background; a process after this one takes it up when this one ends before it is done."""
 
         async def restart() -> None:
-            await machine.power().restart()
+            await machine.power().restart(between)
             machine.update(rebooting=False)
 
         def done(task: asyncio.Task[None]) -> None:

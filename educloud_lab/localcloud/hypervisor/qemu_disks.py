@@ -11,6 +11,7 @@ import asyncio
 
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, HypervisorError, NoSlotError
 from educloud_lab.localcloud.hypervisor.qemu_command import PORT_COUNT, block_node, device_id, disk_device, port_id
+from educloud_lab.localcloud.hypervisor.qemu_layers import close_nodes
 from educloud_lab.localcloud.hypervisor.qemu_monitor import CommandRefusedError, Monitor, event_data
 
 _PERIPHERAL = "/machine/peripheral"
@@ -54,12 +55,15 @@ async def plug(monitor: Monitor, disk: DiskSpec) -> None:
     try:
         await monitor.execute("blockdev-add", block_node(disk))
     except CommandRefusedError as error:
-        if "Duplicate nodes" not in error.reason:  # a plug that was left half done
+        if "Duplicate nodes" not in error.reason:
             raise
+        # A plug that was left half done. Its file may have become a snapshot's since: opened anew, by today's name.
+        await close_nodes(monitor, disk.disk_id)
+        await monitor.execute("blockdev-add", block_node(disk))
     try:
         await monitor.execute("device_add", disk_device(disk, free[0]))
     except CommandRefusedError:
-        await _remove_node(monitor, disk.disk_id)
+        await close_nodes(monitor, disk.disk_id)
         raise
 
 
@@ -94,17 +98,4 @@ async def unplug(monitor: Monitor, disk_id: str, *, limit_s: float) -> None:
                             break
             except TimeoutError:
                 continue
-    await _remove_node(monitor, disk_id)
-
-
-async def _remove_node(monitor: Monitor, disk_id: str) -> None:
-    """Close a file; closed already is success.
-
-    QEMU is not asked for its nodes first: it lists none when one of them is a damaged file that it has put aside,
-    and then no volume of the machine could be unplugged.
-    """
-    try:
-        await monitor.execute("blockdev-del", {"node-name": disk_id})
-    except CommandRefusedError as error:
-        if "Failed to find node" not in error.reason:
-            raise
+    await close_nodes(monitor, disk_id)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from educloud_lab.localcloud.hypervisor import qemu_journal
@@ -71,10 +72,11 @@ class Power:
         if self.alive():
             raise HypervisorError(f"QEMU's process {self._pid} does not end, even by SIGKILL.")
 
-    async def restart(self) -> None:
+    async def restart(self, between: Callable[[], Awaitable[None]] | None = None) -> None:
         """Restart the guest cleanly: power button, and once it is off, on again in the same process.
 
-        A guest that does not shut down within 12 s is reset hard, as a reset button would. Raises HypervisorError.
+        A guest that does not shut down within 12 s is reset hard, as a reset button would. ``between`` is awaited
+        while it is off. Raises HypervisorError.
         """
         loop = asyncio.get_running_loop()
         await self._monitor.execute("set-action", {"shutdown": "pause"})
@@ -85,7 +87,11 @@ class Power:
                 await self._press()
                 next_press = loop.time() + _PRESS_EVERY_S
             await asyncio.sleep(_POLL_S)
-        await self.finish_restart()
+        try:
+            if between is not None:
+                await between()
+        finally:
+            await self.finish_restart()
 
     async def finish_restart(self) -> None:
         """Take a restart that was begun (perhaps by an earlier process) to its end."""

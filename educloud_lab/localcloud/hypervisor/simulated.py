@@ -7,7 +7,7 @@ process, unless ``keep`` names a file; faults are planted by tests through the p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -139,9 +139,11 @@ class SimulatedHypervisor:
             under_way.set()
         self._end(instance_id, "host-stop")
 
-    async def reboot(self, instance_id: str) -> None:
+    async def reboot(self, instance_id: str, *, between: Callable[[], Awaitable[None]] | None = None) -> None:
         """Say on the console that the guest restarted."""
         self._running(instance_id)
+        if between is not None:
+            await between()
         self._say(instance_id, f"simulated machine: booted again. {NO_SSH}")
 
     async def attach(self, instance_id: str, disk: DiskSpec) -> None:
@@ -166,6 +168,23 @@ class SimulatedHypervisor:
         await self._sleep(self._pace.detach_s)
         self._running(instance_id).disks.pop(disk_id, None)
         self._save(instance_id)
+
+    async def switch_disk(self, instance_id: str, disk_id: str, overlay: Path, tag: str) -> bool:
+        """Say whether a running machine has the disk; its guest writes nothing."""
+        return self._has_disk(instance_id, disk_id)
+
+    async def take_up_layers(self, instance_id: str, disk_id: str, layers: Sequence[Path], base: Path | None) -> bool:
+        """Nothing to copy: files of simulated disks are empty. False, so that the files are seen to."""
+        return False
+
+    async def resize_disk(self, instance_id: str, disk_id: str, size_bytes: int) -> bool:
+        """Say False, so that the file is seen to."""
+        return False
+
+    def _has_disk(self, instance_id: str, disk_id: str) -> bool:
+        machine = self._machines.get(instance_id)
+        live = machine is not None and machine.state in (MachineState.RUNNING, MachineState.PAUSED)
+        return machine is not None and live and (disk_id == "root" or disk_id in machine.disks)
 
     def resident_bytes(self) -> int:
         """Nothing: they are not there."""

@@ -48,6 +48,9 @@ class Model:
     def query_named_block_nodes(self, _):
         raise CommandRefusedError("query-named-block-nodes", "Block device vol-9 is ejected")  # a damaged file's node
 
+    def x_debug_query_block_graph(self, _):
+        return {"nodes": [{"id": i, "name": name} for i, name in enumerate(sorted(self.nodes), 1)], "edges": []}
+
     def blockdev_add(self, node):
         if node["node-name"] in self.nodes:
             raise CommandRefusedError("blockdev-add", f"Duplicate nodes with node-name='{node['file']['node-name']}'")
@@ -107,6 +110,17 @@ async def test_a_plug_that_another_process_left_half_done_is_finished():
     model.nodes |= {"vol-1", "vol-1.file"}
     await qemu_disks.plug(model, disk())
     assert "vol-1" in await qemu_disks.plugged(model)
+
+
+async def test_a_half_done_plug_opens_the_file_anew_for_it_may_be_a_snapshots_by_now():
+    model = Model()
+    model.nodes |= {"vol-1", "vol-1.file"}
+    closed = []
+    remove = model.blockdev_del
+    model.blockdev_del = lambda node: (closed.append(node["node-name"]), remove(node))
+    await qemu_disks.plug(model, disk())
+    assert closed == ["vol-1"]
+    assert "vol-1" in model.nodes
 
 
 async def test_an_unplug_that_another_process_left_half_done_is_finished():
