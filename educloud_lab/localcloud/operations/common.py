@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -62,11 +62,20 @@ def may_use(caller: Caller, owner: str) -> bool:
     return caller.account.is_administrator or owner == caller.account.account_id
 
 
-def tags_of(session: Session, owner: str | None, resource_type: str) -> dict[str, dict[str, str]]:
-    """Return the tags of one kind of resource by id; those of every account when ``owner`` is None."""
+def tags_of(
+    session: Session, owner: str | None, resource_type: str, only: Collection[str] | None = None
+) -> dict[str, dict[str, str]]:
+    """Return the tags of one kind of resource by id; those of every account when ``owner`` is None.
+
+    Parameters
+    ----------
+    only : the resources whose tags are wanted, where they are few; default all.
+    """
     query = select(Tag).where(Tag.resource_type == resource_type).order_by(Tag.key)
     if owner is not None:
         query = query.where(Tag.owner == owner)
+    if only is not None:
+        query = query.where(Tag.resource_id.in_(only))
     found: dict[str, dict[str, str]] = {}
     for tag in session.scalars(query):
         found.setdefault(tag.resource_id, {})[tag.key] = tag.value

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from educloud_lab.localcloud.operations import filters
-from educloud_lab.localcloud.operations.common import tag_list
+from educloud_lab.localcloud.operations.common import tag_list, tags_of
 from educloud_lab.localcloud.operations.images import ROOT_DEVICE
 from educloud_lab.localcloud.state.tables import Attachment, Image, Instance
 
@@ -80,14 +80,24 @@ def instance_view(
 
 
 class Views:
-    """Builds views of instances in one transaction."""
+    """Builds views of instances in one transaction.
 
-    def __init__(self, session: Session, tags: dict[str, dict[str, str]]) -> None:
+    Parameters
+    ----------
+    only : the instances that it is for, where they are few; default all.
+    """
+
+    def __init__(
+        self, session: Session, tags: dict[str, dict[str, str]], only: Collection[str] | None = None
+    ) -> None:
         self.tags = tags
         self.attachments: dict[str, list[Attachment]] = {}
-        for attachment in session.scalars(select(Attachment).order_by(Attachment.device)):
+        query = select(Attachment).order_by(Attachment.device)
+        if only is not None:
+            query = query.where(Attachment.instance_id.in_(only))
+        for attachment in session.scalars(query):
             self.attachments.setdefault(attachment.instance_id, []).append(attachment)
-        self.architectures = {image.id: image.architecture for image in session.scalars(select(Image))}
+        self.architectures = {row.id: row.architecture for row in session.execute(select(Image.id, Image.architecture))}
 
     def instance(self, row: Instance) -> dict[str, Any]:
         """Return one instance's view."""
@@ -104,6 +114,12 @@ class Views:
             )
             entry["Instances"].append(self.instance(row))
         return list(found.values())
+
+
+def views_of(session: Session, owner: str | None, rows: Sequence[Instance]) -> Views:
+    """Return the views for a few rows, with the tags that their owner (None: anybody) gave them."""
+    only = [row.id for row in rows]
+    return Views(session, tags_of(session, owner, "instance", only), only)
 
 
 def row_filters(views: Views) -> dict[str, filters.Values[Instance]]:

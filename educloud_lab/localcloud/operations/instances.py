@@ -159,7 +159,8 @@ def _select(session: Session, caller: Caller, params: dict[str, Any]) -> tuple[l
     else:
         query = select(Instance).order_by(Instance.launched_at, Instance.reservation_id, Instance.launch_index)
         rows = list(session.scalars(query if everybody else query.where(Instance.owner == owner)))
-    views = Views(session, tags_of(session, None if everybody else owner, "instance"))
+    few = [row.id for row in rows] if ids else None
+    views = Views(session, tags_of(session, None if everybody else owner, "instance", few), few)
     kept = filters.apply(rows, params.get("Filters"), row_filters(views), lambda row: views.tags.get(row.id, {}))
     return kept, views
 

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud.capacity import capacity, not_enough
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
-from educloud_lab.localcloud.ids import check_id, mac_address, new_id
-from educloud_lab.localcloud.operations.common import put_tags, require, specified_tags, tags_of
+from educloud_lab.localcloud.ids import check_image_id, mac_address
+from educloud_lab.localcloud.operations.common import put_tags, require, specified_tags
 from educloud_lab.localcloud.operations.images import ROOT_DEVICE
-from educloud_lab.localcloud.operations.instance_views import Views
+from educloud_lab.localcloud.operations.instance_views import views_of
 from educloud_lab.localcloud.operations.zones import ensure_default_group
 from educloud_lab.localcloud.state.tables import (
     Attachment,
@@ -51,7 +51,7 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
     if token:
         query = select(Instance).where(Instance.owner == owner, Instance.client_token == token)
         if rows := list(session.scalars(query.order_by(Instance.launch_index))):
-            return Views(session, tags_of(session, owner, "instance")).reservations(rows)[0]
+            return views_of(session, owner, rows).reservations(rows)[0]
     least, most = _counts(params)
     kind = _type(cloud, params)
     zone, node = _place(session, params)
@@ -99,7 +99,7 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
             put_tags(session, owner, "volume", volume_id, tags.get("volume", {}))
         put_tags(session, owner, "instance", instance_id, tags.get("instance", {}))
     session.flush()
-    return Views(session, tags_of(session, owner, "instance")).reservations(rows)[0]
+    return views_of(session, owner, rows).reservations(rows)[0]
 
 
 def free_address(session: Session, cloud: Cloud) -> str:
@@ -107,12 +107,12 @@ def free_address(session: Session, cloud: Cloud) -> str:
     network = ipaddress.IPv4Network(cloud.settings.network)
     first = int(network.network_address) + _RESERVED_ADDRESSES
     size = network.num_addresses - _RESERVED_ADDRESSES - 1
-    used = set(session.scalars(select(Instance.address).where(Instance.address != "")))
     pointer = session.get(Meta, _NEXT_ADDRESS) or Meta(key=_NEXT_ADDRESS, value="0")
     start = int(pointer.value)
     for step in range(size):
         address = str(ipaddress.IPv4Address(first + (start + step) % size))
-        if address not in used:
+        # One look at an index: what was started last is seldom in the way of what is started next.
+        if session.scalar(select(Instance.id).where(Instance.address == address).limit(1)) is None:
             pointer.value = str((start + step + 1) % size)
             session.add(pointer)
             return address
