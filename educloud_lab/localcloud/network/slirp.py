@@ -14,9 +14,12 @@ from __future__ import annotations
 import ipaddress
 import shlex
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from educloud_lab.localcloud.network import relay
-from educloud_lab.localcloud.network.base import HumanMonitor, NetworkError, NetworkLeg
+from educloud_lab.localcloud.network.base import HumanMonitor, Living, NetworkError, NetworkLeg
+from educloud_lab.localcloud.network.policy import Policy
 from educloud_lab.localcloud.network.usernet import parse_forwards
 
 NET = "160.0.0.0/4"
@@ -26,7 +29,10 @@ NAME_SERVER = "172.16.0.2"
 METADATA = "169.254.169.254"
 SSH_PORT = 22
 _LOOPBACK = "127.0.0.1"
-_NETDEV = "net0"
+NETDEV = "net0"
+# An option ROM only slows the start: these machines never boot from the network.
+CARD = f"virtio-net-pci,netdev={NETDEV},mac={{mac}},romfile="
+"""The card that the guest sees, the same with every driver: a saved memory fits only the devices it was saved with."""
 
 
 def escape_option(value: str) -> str:
@@ -59,7 +65,7 @@ class SlirpNetwork:
         netdev = ",".join(
             [
                 "user",
-                f"id={_NETDEV}",
+                f"id={NETDEV}",
                 f"restrict={'off' if self._outside else 'on'}",
                 "ipv6=off",
                 f"net={NET}",
@@ -70,8 +76,33 @@ class SlirpNetwork:
                 f"guestfwd=tcp:{METADATA}:80-cmd:{escape_option(command)}",
             ]
         )
-        # An option ROM only slows the start: these machines never boot from the network.
-        return ["-netdev", netdev, "-device", f"virtio-net-pci,netdev={_NETDEV},mac={leg.mac},romfile="]
+        return ["-netdev", netdev, "-device", CARD.format(mac=leg.mac)]
+
+    def prefix(self) -> list[str]:
+        """QEMU runs as it is."""
+        return []
+
+    async def open(self, living: Sequence[Living]) -> None:
+        """Nothing to make ready: the network is part of each QEMU."""
+
+    async def close(self) -> None:
+        """Nothing to let go."""
+
+    async def plug(self, leg: NetworkLeg) -> None:
+        """Nothing to make: each machine is alone."""
+
+    def alive(self, leg: NetworkLeg, pid: int) -> None:
+        """Nothing to remember."""
+
+    async def unplug(self, leg: NetworkLeg) -> None:
+        """Nothing to take away."""
+
+    async def apply(self, policy: Policy) -> None:
+        """Nothing to enforce between machines that cannot reach each other; the gateway has its own table."""
+
+    def door(self, address: str) -> Path | None:
+        """Give none: the host reaches machines by :meth:`endpoint`."""
+        return None
 
     async def endpoint(self, leg: NetworkLeg, port: int, human: HumanMonitor) -> tuple[str, int] | None:
         """Give the loopback port that leads to ``port``, forwarded first when it was not.
@@ -86,7 +117,7 @@ class SlirpNetwork:
         found = _find(await human("info usernet"), leg.address, port)
         if found is None:
             # Two callers at once make two forwards; both lead to the machine, and the first is found ever after.
-            refusal = await human(f"hostfwd_add {_NETDEV} tcp:{_LOOPBACK}:0-{leg.address}:{port}")
+            refusal = await human(f"hostfwd_add {NETDEV} tcp:{_LOOPBACK}:0-{leg.address}:{port}")
             if refusal.strip():
                 raise NetworkError(f"QEMU did not forward port {port} of {leg.address}: {refusal.strip()}")
             found = _find(await human("info usernet"), leg.address, port)
