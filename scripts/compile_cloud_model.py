@@ -16,6 +16,8 @@ from typing import Any
 
 from botocore.loaders import Loader
 
+from educloud_lab.localcloud.model.profile import PROFILES, load_overlay
+
 FOLDER = Path(__file__).resolve().parent.parent / "educloud_lab" / "localcloud" / "model"
 API_VERSION = "2016-11-15"
 KEPT = ("shape", "locationName", "queryName")
@@ -80,7 +82,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say whether the committed file is current")
     arguments = parser.parse_args()
-    overlays = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*-*.json"))]
+    overlays = [load_overlay(profile) for profile in PROFILES]
     text = render(compile_model(overlays))
     target = FOLDER / "ec2.json"
     if arguments.check:

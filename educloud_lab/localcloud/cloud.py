@@ -9,6 +9,8 @@ from pathlib import Path
 
 from educloud_lab.localcloud.accounts import Account
 from educloud_lab.localcloud.clock import Clock, SystemClock
+from educloud_lab.localcloud.faults.faults import Faults
+from educloud_lab.localcloud.ids import new_id
 from educloud_lab.localcloud.model import InstanceType
 from educloud_lab.localcloud.model.compiled import CompiledModel
 from educloud_lab.localcloud.settings import Settings
@@ -40,6 +42,7 @@ class Cloud:
     machine_memory_bytes : memory that all machines together may take; None when it is not limited.
     now : what time it is.
     clock : sleeps, and waits for wake-ups; a virtual one in tests.
+    faults : what is to go wrong, because the administrator asked for it.
     """
 
     settings: Settings
@@ -52,6 +55,14 @@ class Cloud:
     machine_memory_bytes: Callable[[], int | None]
     now: Callable[[], datetime] = system_now
     clock: Clock = field(default_factory=SystemClock)
+    faults: Faults = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.faults = Faults(self)
+
+    def new_id(self, prefix: str) -> str:
+        """Return a fresh id of a resource, as long as this profile makes them."""
+        return new_id(prefix, self.model.behaviour.id_digits)
 
     def console_path(self, instance_id: str) -> Path:
         """Return where an instance's console log is."""

@@ -71,7 +71,17 @@ class BindError(Exception):
 
 
 class AuthError(Exception):
-    """A request whose signature, key or time is refused."""
+    """A request whose signature, key or time is refused.
+
+    Parameters
+    ----------
+    message : Eucalyptus's own words.
+    kind : ``signature``, ``key`` or ``time``: AWS has a code for each.
+    """
+
+    def __init__(self, message: str, kind: str = "signature") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def missing(name: str) -> ApiError:

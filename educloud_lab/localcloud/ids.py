@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 
 from educloud_lab.localcloud.errors import ApiError, invalid
 
 _HEX = r"(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{17})"
 _INSTANCE = re.compile(rf"i-{_HEX}")
-_NAMES = {"vol": "volume", "snap": "snapshot", "emi": "image", "eki": "image", "eri": "image", "ami": "image"}
+_NAMES = {"vol": "volume", "snap": "snapshot", "emi": "image", "ami": "image", "sg": "groupId"}
 
 
-def new_id(prefix: str) -> str:
-    """Return a fresh id with 17 hexadecimal digits, as Eucalyptus 5 and 6 make them."""
-    return f"{prefix}-{secrets.token_hex(9)[:17]}"
+def new_id(prefix: str, digits: int = 17) -> str:
+    """Return a fresh id: with 17 hexadecimal digits as Eucalyptus 5 and 6 make them, with 8 as version 4.4."""
+    return f"{prefix}-{secrets.token_hex(9)[:digits]}"
 
 
 def check_instance_id(text: str) -> str:
@@ -31,6 +32,12 @@ def check_id(text: str, prefix: str, *more: str) -> str:
         what = _NAMES.get(prefix, prefix)
         raise invalid(f"Value ({text[:100]}) for parameter {what} is invalid. Expected: '{prefix}-...'.")
     return text.lower()
+
+
+def check_image_id(text: str, prefixes: Mapping[str, str]) -> str:
+    """Return the id in lower case; ids of other profiles may be in a state that was kept, so all are read."""
+    first = prefixes["machine"]
+    return check_id(text, first, *prefixes.values(), "emi", "eki", "eri", "ami", "aki", "ari")
 
 
 def mac_address(instance_id: str) -> str:

@@ -9,7 +9,6 @@ import math
 import os
 import shutil
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select
@@ -17,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from educloud_lab.localcloud.accounts import ADMINISTRATOR, Accounts
 from educloud_lab.localcloud.cloud import Cloud
-from educloud_lab.localcloud.ids import new_id
 from educloud_lab.localcloud.images import ImageError, ImageManifest, load_manifest
 from educloud_lab.localcloud.images.manifest import MANIFEST_NAME
 from educloud_lab.localcloud.settings import Folders
@@ -169,25 +167,25 @@ def _register(session: Session, cloud: Cloud, owner: str, manifest: ImageManifes
             row.kernel_args = manifest.kernel_args
             row.kernel_id, row.ramdisk_id = ids.get("kernel", ""), ids.get("ramdisk", "")
             if manifest.root_device_type == "ebs" and not row.snapshot_id:
-                row.snapshot_id = _snapshot(session, cloud.now(), owner, manifest)
+                row.snapshot_id = _snapshot(session, cloud, owner, manifest)
     return keys
 
 
 def _new(session: Session, cloud: Cloud, owner: str, key: str, kind: str) -> Image:
     row = Image(
-        id=new_id(cloud.model.id_prefixes[kind]), key=key, kind=kind, owner=owner, created_at=cloud.now(), name="",
-        version="", state="available", architecture="", virtualization_type="", root_device_type="", files={},
+        id=cloud.new_id(cloud.model.id_prefixes[kind]), key=key, kind=kind, owner=owner, created_at=cloud.now(),
+        name="", version="", state="available", architecture="", virtualization_type="", root_device_type="", files={},
     )  # fmt: skip
     session.add(row)
     session.flush()
     return row
 
 
-def _snapshot(session: Session, now: datetime, owner: str, manifest: ImageManifest) -> str:
+def _snapshot(session: Session, cloud: Cloud, owner: str, manifest: ImageManifest) -> str:
     row = Snapshot(
-        id=new_id("snap"), owner=owner, size_gib=max(1, math.ceil(manifest.root_size_bytes / 2**30)),
+        id=cloud.new_id("snap"), owner=owner, size_gib=max(1, math.ceil(manifest.root_size_bytes / 2**30)),
         state="completed", description=f"{manifest.name} {manifest.version}",
-        file=f"{stored(manifest)}/{manifest.files['root']}", created_at=now,
+        file=f"{stored(manifest)}/{manifest.files['root']}", created_at=cloud.now(),
     )  # fmt: skip
     session.add(row)
     session.flush()

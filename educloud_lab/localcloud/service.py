@@ -30,6 +30,7 @@ from educloud_lab.localcloud.state.tables import Attachment, Image, Instance, No
 from educloud_lab.localcloud.work.diskroom import DiskMaker, QemuDisks, SimulatedDisks
 from educloud_lab.localcloud.work.gateway_files import GatewayFiles
 from educloud_lab.localcloud.work.machines import Machines
+from educloud_lab.localcloud.work.recovery import Recovery
 from educloud_lab.localcloud.work.supervisor import Supervisor
 from educloud_lab.localcloud.work.volumes import Volumes
 
@@ -64,13 +65,14 @@ class LocalCloud:
         clock = clock or SystemClock()
         self.hypervisor = hypervisor or make_hypervisor(settings, clock)
         self.accounts: Accounts = load_accounts(folders.credentials)
-        default_type, types = instance_types()
+        model = load_profile(settings.profile)
+        _usual, types = instance_types()
         self.cloud = Cloud(
             settings=settings,
             database=Database(folders.state),
-            model=load_profile(settings.profile),
+            model=model,
             types=types,
-            default_type=default_type,
+            default_type=model.behaviour.default_type,
             wake=lambda: None,
             reboot=lambda _instance_id: None,
             machine_memory_bytes=machine_memory_bytes or ((lambda: None) if simulated else self._machine_memory),
@@ -84,6 +86,7 @@ class LocalCloud:
         gateway = GatewayFiles(self.cloud, self.hypervisor)
         machines = Machines(self.cloud, self.hypervisor, self._disks, self._metadata, sockets, gateway.publish)
         volumes = Volumes(self.cloud, self.hypervisor, self._disks)
+        self._recovery = Recovery(self.cloud, self.hypervisor, machines, self._disks)
         self.supervisor = Supervisor(self.cloud, self.hypervisor, machines, volumes, gateway.publish)
         self.cloud.wake, self.cloud.reboot = self.supervisor.wake, self.supervisor.reboot
         self.api = Api(self.cloud, self.accounts, now=now)
@@ -104,11 +107,12 @@ class LocalCloud:
         for folder in (folders.volumes, folders.roots):
             await self._disks.tidy(folder)
         await database.run(self._ensure_node)
+        await database.run(self.cloud.faults.load)
         await self.register_images()
         await self.hypervisor.open()
         if self._metadata is not None:
             await self._metadata.open()
-        await self.supervisor.recover()
+        await self._recovery.run()
         if supervise:
             loop = asyncio.get_running_loop()
             self._tasks.append(loop.create_task(self.supervisor.run(), name="supervisor"))

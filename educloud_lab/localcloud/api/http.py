@@ -16,8 +16,10 @@ from educloud_lab.localcloud.api import identity
 from educloud_lab.localcloud.api.sigv4 import SignedRequest, verify
 from educloud_lab.localcloud.cloud import Caller, Cloud, system_now
 from educloud_lab.localcloud.errors import ApiError, AuthError, BindError
+from educloud_lab.localcloud.faults import admin
+from educloud_lab.localcloud.faults.door import ConnectionCut
 from educloud_lab.localcloud.model.scalars import escape
-from educloud_lab.localcloud.operations import OPERATIONS
+from educloud_lab.localcloud.operations.perform import perform
 
 log = logging.getLogger("educloud.cloud.api")
 
@@ -51,6 +53,7 @@ class Api:
             self._route(application, path, self._compute)
         self._route(application, IAM_PATH, self._iam)
         self._route(application, STS_PATH, self._sts)
+        self._route(application, admin.PATH, self._faults)
         application.router.add_route("*", "/{rest:.*}", self._nowhere)
         return application
 
@@ -76,6 +79,9 @@ class Api:
     async def _sts(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "sts")
 
+    async def _faults(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "faults")
+
     async def _answer(self, request: web.Request, service: str) -> web.Response:
         request_id = str(uuid.uuid4())
         action = "?"
@@ -87,17 +93,23 @@ class Api:
             query = tuple(parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True, max_num_fields=2000))
             form = tuple(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=2000))
             signed = SignedRequest(request.method, request.rel_url.raw_path, query, _headers(request), body)
-            account = verify(signed, self.accounts, self._now())
+            account = verify(signed, self.accounts, self._time(service), self.cloud.model.behaviour.skew_s)
             caller = Caller(account, request_id, f"{request.scheme}://{request.host}")
             parameters = dict((*query, *form))
             action = parameters.get("Action", "")
-            text = await self._dispatch(service, action, caller, parameters)
+            text = await self._perform(service, action, caller, parameters)
             # Brokers look every few seconds: that they did is not news.
             level = logging.DEBUG if action.startswith("Describe") else logging.INFO
             log.log(level, "%s %s %s: ok", request_id, account.name, _safe(action))
             return web.Response(text=text, content_type="application/xml", charset="utf-8")
+        except ConnectionCut:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)  # nobody gets it
         except AuthError as error:
             log.info("%s refused: %s", request_id, error)
+            if (refusal := self.cloud.model.behaviour.refusal(error)) is not None:
+                return _service_error(refusal, request_id)
             return _plain(403, "403 Forbidden", str(error))
         except BindError as error:
             # Names only: values may be user data.
@@ -113,15 +125,24 @@ class Api:
             log.exception("%s %s failed", request_id, _safe(action))
             return _service_error(ApiError("InternalFailure", "An internal error occurred", 500), request_id)
 
+    async def _perform(self, service: str, action: str, caller: Caller, parameters: dict[str, str]) -> str:
+        """Carry out a request, with what faults do to it on its way in and out."""
+        if service == "faults":
+            return await admin.answer(self.cloud.faults, self.accounts, caller, parameters)
+        passage = await self.cloud.faults.enter(caller, action, parameters)
+        text = await self._dispatch(service, action, caller, parameters)
+        return text if passage is None else await passage.leave(text)
+
+    def _time(self, service: str) -> datetime:
+        """Return the time that signatures are checked by; no fault locks the administrator out of ending it."""
+        now = self._now()
+        return now if service == "faults" else self.cloud.faults.api_now(now)
+
     async def _dispatch(self, service: str, action: str, caller: Caller, parameters: dict[str, str]) -> str:
         if service in ("iam", "sts") or action in identity.ACTIONS:
             return identity.answer(action, caller, parameters)
-        operation = self.cloud.model.operations.get(action)
-        handler = OPERATIONS.get(action)
-        if operation is None or handler is None:
-            raise BindError([("Action", action)])
-        arguments = self.cloud.model.parse(operation, parameters)
-        answer = await handler(self.cloud, caller, arguments)
+        cloud = self.cloud.faults.seen_by(caller, action)
+        operation, answer = await perform(cloud, caller, action, parameters)
         version = parameters.get("Version") or self.cloud.model.default_version
         return self.cloud.model.render(operation, answer, version[:40], caller.request_id)
 

@@ -59,8 +59,8 @@ class _Claim:
     query: tuple[tuple[str, str], ...]
 
 
-def verify(request: SignedRequest, accounts: Accounts, now: datetime) -> Account:
-    """Return the account that signed the request.
+def verify(request: SignedRequest, accounts: Accounts, now: datetime, skew_s: int = SKEW_S) -> Account:
+    """Return the account that signed the request, which may lie ``skew_s`` in the future.
 
     Raises
     ------
@@ -70,13 +70,13 @@ def verify(request: SignedRequest, accounts: Accounts, now: datetime) -> Account
     if "authorization" not in request.headers and "X-Amz-Signature" not in dict(request.query):
         pairs = sigv2.parameters(request.method, request.query, request.body)
         if sigv2.is_signed(pairs):
-            return _verify_version_2(request, pairs, accounts, now)
+            return _verify_version_2(request, pairs, accounts, now, skew_s)
     claim = _header_claim(request) if "authorization" in request.headers else _query_claim(request)
     found = accounts.find(claim.access_key)
     if found is None:
-        raise AuthError(BAD_KEY)
+        raise AuthError(BAD_KEY, "key")
     account, secret = found
-    _check_time(claim, now)
+    _check_time(claim, now, skew_s)
     if "host" not in claim.signed_headers:
         raise AuthError(BAD_SIGNATURE)
     stamp = claim.moment.strftime("%Y%m%dT%H%M%SZ")
@@ -92,10 +92,12 @@ def verify(request: SignedRequest, accounts: Accounts, now: datetime) -> Account
     raise AuthError(BAD_SIGNATURE)
 
 
-def _verify_version_2(request: SignedRequest, pairs: sigv2.Pairs, accounts: Accounts, now: datetime) -> Account:
+def _verify_version_2(
+    request: SignedRequest, pairs: sigv2.Pairs, accounts: Accounts, now: datetime, skew_s: int
+) -> Account:
     found = accounts.find(dict(pairs).get("AWSAccessKeyId", ""))
     if found is None:
-        raise AuthError(BAD_KEY)
+        raise AuthError(BAD_KEY, "key")
     account, secret = found
     try:
         signed, expires = sigv2.moments(pairs)
@@ -103,7 +105,7 @@ def _verify_version_2(request: SignedRequest, pairs: sigv2.Pairs, accounts: Acco
         raise AuthError(BAD_SIGNATURE) from error
     if signed is None and expires is None:
         raise AuthError(BAD_SIGNATURE)
-    _check_period(signed, expires or (signed or now) + timedelta(seconds=sigv2.LIFETIME_S), now)
+    _check_period(signed, expires or (signed or now) + timedelta(seconds=sigv2.LIFETIME_S), now, skew_s)
     host = "".join(request.headers.get("host", ()))
     if not sigv2.matches(request.method, host, request.path, pairs, secret):
         raise AuthError(BAD_SIGNATURE)
@@ -152,7 +154,7 @@ def _header_claim(request: SignedRequest) -> _Claim:
 def _query_claim(request: SignedRequest) -> _Claim:
     query = dict(request.query)
     if not query.get("X-Amz-Signature"):
-        raise AuthError(BAD_KEY)
+        raise AuthError(BAD_KEY, "key")
     if query.get("X-Amz-Algorithm") != ALGORITHM:
         raise AuthError(BAD_SIGNATURE)
     expires = query.get("X-Amz-Expires", str(LIFETIME_S))
@@ -170,7 +172,7 @@ def _query_claim(request: SignedRequest) -> _Claim:
 def _claim(fields: Mapping[str, str], moment: datetime, lifetime_s: int, query: tuple[tuple[str, str], ...]) -> _Claim:
     credential = _CREDENTIAL.fullmatch(fields.get("Credential", ""))
     if credential is None:
-        raise AuthError(BAD_KEY)
+        raise AuthError(BAD_KEY, "key")
     access_key, date, region, service = credential.groups()
     return _Claim(
         access_key=access_key,
@@ -196,22 +198,24 @@ def _moment(stamp: str | None, date: str | None) -> datetime:
     raise AuthError(BAD_SIGNATURE)
 
 
-def _check_time(claim: _Claim, now: datetime) -> None:
-    _check_period(claim.moment, claim.moment + timedelta(seconds=claim.lifetime_s), now)
+def _check_time(claim: _Claim, now: datetime, skew_s: int) -> None:
+    _check_period(claim.moment, claim.moment + timedelta(seconds=claim.lifetime_s), now, skew_s)
     if claim.moment.strftime("%Y%m%d") != claim.scope_date:
         raise AuthError(BAD_SIGNATURE)
 
 
-def _check_period(signed: datetime | None, expires: datetime, now: datetime) -> None:
+def _check_period(signed: datetime | None, expires: datetime, now: datetime, skew_s: int) -> None:
     signed = signed or min(expires, now)
-    if now > expires + timedelta(seconds=SKEW_S):
+    if now > expires + timedelta(seconds=skew_s):
         raise AuthError(
             f"Message has expired (times in UTC): Timestamp={_text(signed)} Expires={_text(expires)}"
-            f" Deadline={_text(expires + timedelta(seconds=SKEW_S))}"
+            f" Deadline={_text(expires + timedelta(seconds=skew_s))}",
+            "time",
         )
-    if signed > now + timedelta(seconds=SKEW_S):
+    if signed > now + timedelta(seconds=skew_s):
         raise AuthError(
-            f"Message was generated in the future (times in UTC): Timestamp={_text(signed)} Current time={_text(now)}"
+            f"Message was generated in the future (times in UTC): Timestamp={_text(signed)} Current time={_text(now)}",
+            "time",
         )
 
 

@@ -8,6 +8,9 @@ from functools import cache
 from importlib import resources
 
 from educloud_lab.localcloud.model.compiled import CompiledModel, compile_profile
+from educloud_lab.localcloud.model.profile import PROFILES, Behaviour, load_overlay
+
+__all__ = ["PROFILES", "Behaviour", "CompiledModel", "InstanceType", "instance_types", "load_overlay", "load_profile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,11 @@ def load_profile(profile: str) -> CompiledModel:
     """Compile a profile's parsers and writers; raises ``FileNotFoundError`` for an unknown one."""
     folder = resources.files(__name__)
     model = json.loads((folder / "ec2.json").read_text())
-    overlay = json.loads((folder / f"{profile}.json").read_text())
-    return compile_profile(model, overlay)
+    return compile_profile(model, load_overlay(profile))
 
 
 @cache
 def instance_types() -> tuple[str, dict[str, InstanceType]]:
-    """Return the name of the default type and all types."""
+    """Return the name of the usual default type and all types that any profile has (a machine keeps its own)."""
     data = json.loads((resources.files(__name__) / "instance_types.json").read_text())
     return data["default"], {name: InstanceType(name, **values) for name, values in data["types"].items()}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from educloud_lab.localcloud.errors import BindError
+from educloud_lab.localcloud.model.profile import Behaviour
 from educloud_lab.localcloud.model.scalars import READERS, escape, write_scalar
 
 Writer = Callable[[Any, list[str]], None]
@@ -48,6 +48,7 @@ class CompiledModel:
     namespace: str
     default_version: str
     id_prefixes: Mapping[str, str]
+    behaviour: Behaviour
     operations: Mapping[str, Operation]
 
     def parse(self, operation: Operation, query: Mapping[str, str]) -> dict[str, Any]:
@@ -55,19 +56,20 @@ class CompiledModel:
 
         Raises
         ------
-        BindError
-            The operation has no such parameter in this profile, or a value cannot be read.
+        BindError, ApiError
+            The operation has no such parameter in this profile, or a value cannot be read (see
+            :meth:`Behaviour.unbound`).
         """
         result: dict[str, Any] = {}
         unbound: list[tuple[str, str]] = []
         for name, value in query.items():
-            if name in COMMON:
+            if name in COMMON or (name == "DryRun" and self.behaviour.dry_run):
                 continue
             path = operation.aliases.get(name, name).split(".")
             if not _bind(operation.parameters, path, value, result):
                 unbound.append((name, value))
         if unbound:
-            raise BindError(unbound)
+            raise self.behaviour.unbound(unbound, known=unbound[0][0].split(".")[0] in operation.parameters.children)
         return {key: _settle(value) for key, value in result.items()}
 
     def render(self, operation: Operation, answer: Mapping[str, Any], version: str, request_id: str) -> str:
@@ -140,8 +142,11 @@ class _Compiler:
         if only is None:
             self.inputs[name] = node
         if node.kind == "structure":
+            own = None if name in self.own else self.members.get(name)
             for member, details in shape["members"].items():
-                if only is not None and member not in only:
+                if (only is not None and member not in only) or (
+                    only is None and own is not None and member not in own
+                ):
                     continue
                 wire = (
                     (wires or {}).get(member)
@@ -211,7 +216,7 @@ def compile_profile(model: Mapping[str, Any], overlay: Mapping[str, Any]) -> Com
     for name, accepted in overlay["accepts"].items():
         entry = model["operations"][name]
         request = entry.get("input")
-        only = None if request in compiler.own else frozenset(accepted)
+        only = frozenset(accepted)
         response = entry.get("output")
         operations[name] = Operation(
             name=name,
@@ -226,6 +231,7 @@ def compile_profile(model: Mapping[str, Any], overlay: Mapping[str, Any]) -> Com
         namespace=overlay["namespace"],
         default_version=overlay["default_version"],
         id_prefixes=overlay["id_prefixes"],
+        behaviour=Behaviour.of(overlay["behaviour"]),
         operations=operations,
     )
 

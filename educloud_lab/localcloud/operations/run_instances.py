@@ -55,21 +55,22 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
     least, most = _counts(params)
     kind = _type(cloud, params)
     zone, node = _place(session, params)
-    image = _image(session, params, kind.memory_bytes)
+    image = _image(session, cloud, params, kind.memory_bytes)
     key_name, key_material = _key(session, owner, params)
     group_list = _groups(session, owner, params)
     _network(params)
     root_gib, delete_root = _root(image, params)
     user_data = check_user_data(params.get("UserData", ""))
     tags = specified_tags(params, ("instance", "volume"))
+    cloud.faults.refuse(session, owner, "RunInstances", zone, least=least, tags=tags.get("instance", {}).items())
     count = min(most, capacity(session, cloud, kind.memory_bytes, most))
     if count < least:
         raise not_enough(count, zone, least)
     now = cloud.now()
-    reservation_id = new_id("r")
+    reservation_id = cloud.new_id("r")
     rows = []
     for index in range(count):
-        instance_id = new_id("i")
+        instance_id = cloud.new_id("i")
         row = Instance(
             id=instance_id, reservation_id=reservation_id, launch_index=index, owner=owner, node=node, zone=zone,
             image_id=image.id, kernel_id=image.kernel_id, ramdisk_id=image.ramdisk_id, instance_type=kind.name,
@@ -83,7 +84,7 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
         session.flush()
         rows.append(row)
         if image.root_device_type == "ebs":
-            volume_id = new_id("vol")
+            volume_id = cloud.new_id("vol")
             session.add(
                 Volume(
                     id=volume_id, owner=owner, zone=zone, size_gib=root_gib, snapshot_id=image.snapshot_id,
@@ -143,7 +144,7 @@ def _counts(params: dict[str, Any]) -> tuple[int, int]:
 def _type(cloud: Cloud, params: dict[str, Any]) -> Any:
     name = params.get("InstanceType") or cloud.default_type
     kind = cloud.types.get(name)
-    if kind is None:
+    if kind is None or name not in cloud.model.behaviour.types:
         raise ApiError("UnauthorizedOperation", f"Not authorized to allocate vm type {name[:60]}", 403)
     return kind
 
@@ -158,8 +159,8 @@ def _place(session: Session, params: dict[str, Any]) -> tuple[str, str]:
     return node.zone, node.name
 
 
-def _image(session: Session, params: dict[str, Any], memory_bytes: int) -> Image:
-    image_id = check_id(require(params, "ImageId"), "emi", "ami", "eki", "eri")
+def _image(session: Session, cloud: Cloud, params: dict[str, Any], memory_bytes: int) -> Image:
+    image_id = check_image_id(require(params, "ImageId"), cloud.model.id_prefixes)
     image = session.get(Image, image_id)
     if image is None or image.state == "deregistered":
         raise ApiError("InvalidAMIID.NotFound", f"The image ID '{image_id}' does not exist")

@@ -11,7 +11,7 @@ import pytest
 
 from educloud_lab.localcloud.cloud import Caller
 from educloud_lab.localcloud.hypervisor.simulated import SimulatedHypervisor
-from educloud_lab.localcloud.operations import OPERATIONS
+from educloud_lab.localcloud.operations.perform import perform
 from educloud_lab.localcloud.service import LocalCloud
 from educloud_lab.localcloud.settings import Folders, Settings
 
@@ -83,11 +83,10 @@ class Bench:
     async def call(self, action, account="educloud", **query):
         """Parse flat query parameters, run the operation, and return what it answers."""
         names = {name.replace("__", "."): str(value) for name, value in query.items()}
-        model = self.service.cloud.model
-        params = model.parse(model.operations[action], names)
         caller = Caller(self.service.accounts.named(account)[0], "request", "http://127.0.0.1:8773")
-        answer = await OPERATIONS[action](self.service.cloud, caller, params)
-        model.render(model.operations[action], answer, "2016-11-15", "request")  # every answer can be written
+        operation, answer = await perform(self.service.cloud, caller, action, names)
+        # Every answer can be written.
+        self.service.cloud.model.render(operation, answer, "2016-11-15", "request")
         return answer
 
     async def image(self, name="tiny"):

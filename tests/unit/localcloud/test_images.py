@@ -23,7 +23,7 @@ async def test_tiny_is_one_image_with_a_snapshot_and_tiny_store_is_three(bench):
     assert store["KernelId"] == images["tiny-store-kernel"]["ImageId"]
     assert store["RamdiskId"] == images["tiny-store-ramdisk"]["ImageId"]
     assert [images[n]["ImageId"][:4] for n in ("tiny", "tiny-store-kernel", "tiny-store-ramdisk")] == [
-        "emi-", "eki-", "eri-",
+        "ami-", "aki-", "ari-",
     ]  # fmt: skip
 
 

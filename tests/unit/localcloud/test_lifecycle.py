@@ -48,8 +48,8 @@ async def test_starting_a_machine_that_is_not_stopped_is_an_empty_answer(bench):
 async def test_instance_store_cannot_stop_and_shows_kernel_and_ramdisk(bench):
     machine = await bench.run("tiny-store")
     shown = await bench.instance(machine)
-    assert shown["KernelId"].startswith("eki-")
-    assert shown["RamdiskId"].startswith("eri-")
+    assert shown["KernelId"].startswith("aki-")
+    assert shown["RamdiskId"].startswith("ari-")
     with pytest.raises(ApiError) as caught:
         await bench.call("StopInstances", InstanceId__1=machine)
     assert caught.value.code == "UnsupportedOperation"

@@ -38,7 +38,7 @@ async def test_attached_volumes_are_named(bench):
 async def test_without_user_data_and_key_there_are_none(bench):
     found = await view(bench, await bench.run("tiny-store"))
     assert (found.user_data, found.public_keys) == (None, [])
-    assert found.kernel_id.startswith("eki-")
+    assert found.kernel_id.startswith("aki-")
 
 
 async def test_an_unknown_machine_has_no_view(bench):

@@ -38,7 +38,7 @@ async def refused(bench, **query):
         (
             {"ImageId": "nonsense"},
             (400, "InvalidParameterValue",
-             "Value (nonsense) for parameter image is invalid. Expected: 'emi-...'."),
+             "Value (nonsense) for parameter image is invalid. Expected: 'ami-...'."),
         ),
         ({"KeyName": "none"}, (400, "InvalidKeyPair.NotFound", "The key pair 'none' does not exist")),
         ({"SecurityGroup__1": "none"}, (400, "InvalidGroup.NotFound", "The security group 'none' does not exist")),
