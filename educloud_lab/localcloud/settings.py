@@ -48,9 +48,19 @@ class Folders:
         return self.cloud / "volumes"
 
     @property
+    def snapshots(self) -> Path:
+        """qcow2 files of snapshots: layers under volumes and other snapshots."""
+        return self.cloud / "snapshots"
+
+    @property
     def roots(self) -> Path:
         """Root disks of instance-store instances."""
         return self.cloud / "roots"
+
+    @property
+    def templates(self) -> Path:
+        """Saved memories of booted machines, from which first starts go on."""
+        return self.cloud / "templates"
 
     @property
     def consoles(self) -> Path:
@@ -101,7 +111,7 @@ class Folders:
             if stat.S_IMODE(found.st_mode) & 0o022:  # whoever may write here may put other folders in these ones' place
                 self.home.chmod(0o700)
             for folder in (
-                self.cloud, self.store, self.volumes, self.roots, self.consoles, self.log, self.gateway,
+                self.cloud, self.store, self.volumes, self.snapshots, self.roots, self.consoles, self.log, self.gateway,
                 self.gateway / "lines.d",
             ):  # fmt: skip
                 folder.mkdir(mode=0o700, exist_ok=True)
@@ -134,6 +144,7 @@ class Settings:
     hypervisor: str = "qemu"  # qemu, simulated
     simulated_pace: float = 0.0  # simulated machines take this many times as long as a real tiny one; 0: no time
     accel: str = "auto"
+    warm: str = "auto"  # auto: first starts go on from a saved memory where there is one; off: every start boots
     network: str = "172.16.64.0/18"
     stop_grace_s: float = 30.0
     terminated_listed_s: float = 3600.0

@@ -30,6 +30,10 @@ class NoSlotError(HypervisorError):
     """No free slot to plug another disk into."""
 
 
+class DiskRefusedError(HypervisorError):
+    """The machine did not take a layer for its disk, and surely still writes where it did."""
+
+
 class MachineState(StrEnum):
     """What the hypervisor sees of one machine."""
 
@@ -78,18 +82,23 @@ class MachineSpec:
 class MachineReport:
     """The state of one machine as seen now.
 
-    ``reason`` is one of ``guest-shutdown``, ``guest-reset``, ``host-stop``, ``killed``, ``unknown`` for
-    ended machines and '' otherwise. ``disk_ids`` are the plugged volumes (without root).
+    ``reason`` is one of ``guest-shutdown``, ``guest-reset``, ``host-stop``, ``killed``, ``lost`` (it could not be
+    reached any more and was ended in order: its disks are whole), ``unknown`` for ended machines and '' otherwise. ``disk_ids`` are the plugged volumes (without root). ``template`` names the saved
+    memory that it went on from; '' for a machine that booted.
     """
 
     instance_id: str
     state: MachineState
     reason: str = ""
     disk_ids: tuple[str, ...] = ()
+    template: str = ""
 
 
 class Hypervisor(Protocol):
     """A host that can run machines. Safe to use from one asyncio loop; a new process may take over at any time."""
+
+    reachable: bool
+    """Whether its machines can be reached at all: whether :meth:`endpoint` ever has an answer."""
 
     async def open(self) -> None:
         """Find again the machines that an earlier process left running. Repeatable."""
@@ -133,7 +142,8 @@ class Hypervisor(Protocol):
 
         ``overlay`` is an empty layer, ``<volume>.next-<tag>.qcow2`` beside the volume's file, whose backing file is
         another name of that file. Returns False when the machine does not run or has no such disk: then nobody
-        writes. Raises HypervisorError: it still writes where it did, or that is not known; asking again is safe.
+        writes. Raises DiskRefusedError: it still writes where it did; HypervisorError: that is not known. Asking again
+        is safe.
         """
 
     async def take_up_layers(self, instance_id: str, disk_id: str, layers: Sequence[Path], base: Path | None) -> bool:
@@ -151,6 +161,9 @@ class Hypervisor(Protocol):
 
     async def report_all(self) -> Mapping[str, MachineReport]:
         """What is seen of every known machine."""
+
+    def changed(self) -> frozenset[str] | None:
+        """Machines that may have ended or vanished since the last call; None where all have to be looked at."""
 
     async def forget(self, instance_id: str) -> None:
         """Remove run files of an ended machine. Repeatable."""

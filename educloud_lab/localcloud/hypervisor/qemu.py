@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,18 +19,20 @@ from educloud_lab.localcloud.hypervisor.base import (
     HypervisorError,
     MachineReport,
     MachineSpec,
-    MachineState,
+    NotEnoughRoomError,
 )
 from educloud_lab.localcloud.hypervisor.qemu_acceleration import AccelerationChoice
 from educloud_lab.localcloud.hypervisor.qemu_command import leg_of
-from educloud_lab.localcloud.hypervisor.qemu_console import trim_log
+from educloud_lab.localcloud.hypervisor.qemu_console import ANSWERS, said_from_now, trim_log
 from educloud_lab.localcloud.hypervisor.qemu_launch import check_spec, find_binary
 from educloud_lab.localcloud.hypervisor.qemu_machine import Machine
 from educloud_lab.localcloud.hypervisor.qemu_monitor import Monitor, MonitorLostError
 from educloud_lab.localcloud.hypervisor.qemu_process import anonymous_bytes
-from educloud_lab.localcloud.hypervisor.qemu_queue import StartQueue, check_memory, promised_bytes
+from educloud_lab.localcloud.hypervisor.qemu_queue import StartQueue, check_memory_for
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles
-from educloud_lab.localcloud.network.base import NetworkDriver, NetworkError
+from educloud_lab.localcloud.hypervisor.qemu_strays import Strays
+from educloud_lab.localcloud.hypervisor.qemu_warm import Start, WarmStarts, undo
+from educloud_lab.localcloud.network.base import Living, NetworkDriver, NetworkError
 from educloud_lab.localcloud.network.slirp import SlirpNetwork
 
 log = logging.getLogger(__name__)
@@ -50,8 +53,13 @@ class QemuHypervisor:
     network : how machines are connected; default slirp without outside.
     verdict_file : where the verdict on KVM is kept; default ``acceleration.json`` beside ``run_dir``. With ``auto``
         the first start that finds none has KVM tried in the background.
+    templates_dir : where memories of booted machines are saved, from which first starts go on (``qemu_warm``);
+        default none: every start is cold.
     room_to_resume_bytes : free disk at which a machine that paused on a full disk goes on by itself.
+    disk_folder : folder of all disks; machines on them that have lost their run folder are ended by :meth:`open`.
     """
+
+    reachable = True
 
     def __init__(
         self,
@@ -63,7 +71,9 @@ class QemuHypervisor:
         width: int | None = None,
         network: NetworkDriver | None = None,
         verdict_file: Path | None = None,
+        templates_dir: Path | None = None,
         room_to_resume_bytes: int = 64 * 1024 * 1024,
+        disk_folder: Path | None = None,
     ) -> None:
         self._run_dir = run_dir.absolute()
         self._log_dir = log_dir.absolute()
@@ -74,22 +84,27 @@ class QemuHypervisor:
         self._acceleration = AccelerationChoice(
             accel, verdict_file or self._run_dir.parent / "acceleration.json", self._queue
         )
+        self._warm = WarmStarts(templates_dir, self._queue, run_dir=self._run_dir, log_dir=self._log_dir)
         self._machines: dict[str, Machine] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._kills: dict[str, int] = {}
         self._restarts: set[asyncio.Task[None]] = set()
+        self._strays = Strays(disk_folder)
 
     async def open(self) -> None:
         """Find again the machines that an earlier process left running. Repeatable."""
         self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._warm.open)
         for folder in sorted(self._run_dir.iterdir()):
             if folder.name in self._machines or not (folder / "machine.json").exists():
                 continue
             try:
                 await self._adopt(folder.name)
             except HypervisorError as error:
-                # One damaged record must not hide the others; the machine behind it is left alone.
+                # One damaged record must not hide the others.
                 log.warning("Machine %s was not taken over: %s", folder.name, error)
+        await self._strays.end_all(frozenset(machine.record.pid or 0 for machine in self._machines.values()))
+        await self._open_network()
 
     async def close(self) -> None:
         """Let go of every machine without stopping it."""
@@ -97,7 +112,9 @@ class QemuHypervisor:
             task.cancel()
         await asyncio.gather(*self._restarts, return_exceptions=True)
         await self._acceleration.close()
+        await self._warm.close()
         await self._queue.close()
+        await self._network.close()
         for machine in self._machines.values():
             await machine.monitor.close()
         self._machines.clear()
@@ -113,17 +130,22 @@ class QemuHypervisor:
         check_spec(spec)
         binary = find_binary(self._binary)
         kills = self._kills.get(spec.instance_id, 0)
+
+        def check_wanted() -> None:
+            if self._kills.get(spec.instance_id, 0) != kills:
+                raise HypervisorError(f"{spec.instance_id} was cut off while it waited to be started.")
+
         await self._queue.enter()
         entered = True
         try:
             async with self._lock(spec.instance_id):
-                if self._kills.get(spec.instance_id, 0) != kills:
-                    raise HypervisorError(f"{spec.instance_id} was cut off while it waited to be started.")
+                check_wanted()
                 if self._is_running(spec.instance_id):
                     return
-                machine = await self._launch(spec, binary)
-                if machine.record.pid is not None and machine.record.start_ticks is not None:
-                    self._queue.leave_when_settled(machine.record.pid, machine.record.start_ticks)
+                answers = said_from_now(spec.console_path, ANSWERS)
+                record = (await self._launch(spec, binary, check_wanted)).record
+                if record.pid is not None and record.start_ticks is not None:
+                    self._queue.leave_when_settled(record.pid, record.start_ticks, answers)
                     entered = False
         finally:
             if entered:
@@ -207,16 +229,21 @@ class QemuHypervisor:
         """Say what is seen of one machine now; ABSENT when nothing is known of it."""
         machine = self._machines.get(instance_id)
         if machine is None:
-            return MachineReport(instance_id, MachineState.ABSENT)
+            return self._strays.report(instance_id)
         trim_log(machine.record.spec.console_path)
         trim_log(machine.files.journal)
-        return await machine.report(room_to_resume_bytes=self._room_to_resume_bytes)
+        report = await machine.report(room_to_resume_bytes=self._room_to_resume_bytes)
+        return dataclasses.replace(report, template=machine.record.template)
 
     async def report_all(self) -> Mapping[str, MachineReport]:
         """Say what is seen of every known machine."""
-        names = list(self._machines)
+        names = [*self._machines, *(self._strays.ended - self._machines.keys())]
         reports = await asyncio.gather(*(self.report(name) for name in names))
         return dict(zip(names, reports, strict=True))
+
+    def changed(self) -> frozenset[str] | None:
+        """None: machines may be ended by anybody, so that all have to be looked at."""
+        return None
 
     async def forget(self, instance_id: str) -> None:
         """Remove run files of an ended machine. Repeatable. Raises HypervisorError when it still runs."""
@@ -228,6 +255,8 @@ class QemuHypervisor:
                 await machine.monitor.close()
                 machine.files.remove()
                 del self._machines[instance_id]
+                await self._network.unplug(leg_of(machine.record.spec))
+        self._strays.ended.discard(instance_id)
         self._locks.pop(instance_id, None)
         self._kills.pop(instance_id, None)
 
@@ -259,28 +288,45 @@ class QemuHypervisor:
                 raise HypervisorError(f"{instance_id} does not run.")
             yield self._machines[instance_id]
 
-    async def _launch(self, spec: MachineSpec, binary: str) -> Machine:
+    async def _launch(self, spec: MachineSpec, binary: str, check_wanted: Callable[[], None]) -> Machine:
         accel = await self._acceleration.choose(spec.kernel, binary)
-        check_memory(
-            promised_bytes(spec.memory_bytes, accel),
-            [
-                (machine.record.pid, promised_bytes(machine.record.spec.memory_bytes, machine.record.accel))
-                for machine in self._machines.values()
-                if machine.record.pid is not None and machine.power().alive()
-            ],
-        )
+        others = [machine.record for machine in self._machines.values() if machine.power().alive()]
+        try:
+            check_memory_for(spec, accel, others)
+        except NotEnoughRoomError:
+            await self._warm.give_way()
+            check_memory_for(spec, accel, others)
         if (earlier := self._machines.pop(spec.instance_id, None)) is not None:
             await earlier.monitor.close()
-        machine = await Machine.launch(
-            self._files(spec.instance_id), spec, accel=accel, binary=binary, network=self._network
-        )
-        self._machines[spec.instance_id] = machine
-        return machine
+
+        def hold(machine: Machine) -> None:
+            self._machines[spec.instance_id] = machine
+
+        try:
+            start = Start(spec, self._files(spec.instance_id), accel, binary, self._network)
+            return await self._warm.launch(start, hold, check_wanted)
+        except BaseException:
+            self._machines.pop(spec.instance_id, None)
+            raise
+
+    async def _open_network(self) -> None:
+        living = [
+            Living(leg_of(machine.record.spec), machine.record.pid, machine.record.network)
+            for machine in self._machines.values()
+            if machine.record.pid is not None and machine.power().alive()
+        ]
+        try:
+            await self._network.open(living)
+        except NetworkError as error:
+            raise HypervisorError(str(error)) from error
 
     async def _adopt(self, instance_id: str) -> None:
         files = self._files(instance_id)
         machine = Machine.find(files)
         if machine is None:
+            return
+        if not machine.record.personal:
+            await undo(machine)
             return
         self._machines[instance_id] = machine
         if not machine.power().alive():

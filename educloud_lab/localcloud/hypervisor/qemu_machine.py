@@ -15,12 +15,14 @@ from educloud_lab.localcloud.hypervisor.base import (
     MachineSpec,
     MachineState,
 )
-from educloud_lab.localcloud.hypervisor.qemu_command import command_line
+from educloud_lab.localcloud.hypervisor.qemu_command import command_line, leg_of
 from educloud_lab.localcloud.hypervisor.qemu_launch import launch
 from educloud_lab.localcloud.hypervisor.qemu_monitor import Monitor
 from educloud_lab.localcloud.hypervisor.qemu_power import Power
 from educloud_lab.localcloud.hypervisor.qemu_process import find_by_pidfile
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles, MachineRecord
+from educloud_lab.localcloud.hypervisor.templates import Template
+from educloud_lab.localcloud.hypervisor.templates_command import restored_arguments
 from educloud_lab.localcloud.network.base import NetworkDriver, NetworkError
 
 log = logging.getLogger(__name__)
@@ -56,9 +58,16 @@ class Machine:
 
     @classmethod
     async def launch(
-        cls, files: MachineFiles, spec: MachineSpec, *, accel: str, binary: str, network: NetworkDriver
+        cls,
+        files: MachineFiles,
+        spec: MachineSpec,
+        *,
+        accel: str,
+        binary: str,
+        network: NetworkDriver,
+        template: Template | None = None,
     ) -> Machine:
-        """Start the process of a new life of the machine.
+        """Start the process of a new life of the machine; with a template it waits to be filled with its state.
 
         Raises
         ------
@@ -67,25 +76,35 @@ class Machine:
         """
         files.prepare()
         spec.console_path.parent.mkdir(parents=True, exist_ok=True)
+        leg = leg_of(spec)
         try:
+            await network.plug(leg)
             arguments = command_line(spec, files, binary=binary, accel=accel, network=network)
         except NetworkError as error:
+            await network.unplug(leg)
             files.remove()
             raise BootRefusedError(f"{error} Nothing was started.") from error
-        bringing_up = asyncio.create_task(
-            cls._bring_up(files, MachineRecord(spec=spec, accel=accel), arguments), name=f"start of {spec.instance_id}"
-        )
+        record = MachineRecord(spec=spec, accel=accel, network=network.used_by(leg))
+        if template is not None:
+            arguments = restored_arguments(arguments, memory=template.memory, channel=files.channel)
+            record = dataclasses.replace(record, template=template.template_id, personal=False)
+        bringing_up = asyncio.create_task(cls._bring_up(files, record, arguments), name=f"start of {spec.instance_id}")
         try:
-            return await asyncio.shield(bringing_up)
+            machine = await asyncio.shield(bringing_up)
         except HypervisorError:
+            await network.unplug(leg)
             files.remove()
             raise
         except asyncio.CancelledError:
             await asyncio.wait({bringing_up})
             if bringing_up.exception() is None:
                 await bringing_up.result().power().cut()
+            await network.unplug(leg)
             files.remove()
             raise
+        if machine.record.pid is not None:
+            network.alive(leg, machine.record.pid)
+        return machine
 
     @classmethod
     async def _bring_up(cls, files: MachineFiles, record: MachineRecord, arguments: list[str]) -> Machine:
@@ -100,9 +119,9 @@ class Machine:
             log.warning("%s runs, but why it ends will not be known: %s", record.spec.instance_id, error)
         return machine
 
-    def update(self, *, rebooting: bool) -> None:
-        """Change the record, on disk first."""
-        record = dataclasses.replace(self.record, rebooting=rebooting)
+    def update(self, **changes: bool) -> None:
+        """Change the record (``rebooting``, ``personal``), on disk first."""
+        record = dataclasses.replace(self.record, **changes)  # type: ignore[arg-type]  # only ever the two named
         qemu_record.save(self.files, record)
         self.record = record
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from educloud_lab.localcloud.hypervisor.base import NotEnoughRoomError
+from educloud_lab.localcloud.hypervisor.base import MachineSpec, NotEnoughRoomError
 from educloud_lab.localcloud.hypervisor.qemu_command import TCG_CACHE_MIB
 from educloud_lab.localcloud.hypervisor.qemu_process import is_alive, read_stat
+from educloud_lab.localcloud.hypervisor.qemu_record import MachineRecord
 
 _MIB = 1024 * 1024
 _OVERHEAD_BYTES = 50 * _MIB  # QEMU itself, measured
@@ -31,18 +32,45 @@ class StartQueue:
         self.width = width or os.cpu_count() or 1
         self._places = asyncio.Semaphore(self.width)
         self._holders: set[asyncio.Task[None]] = set()
+        self._starting = 0
+        self._some_start = asyncio.Event()
+        self._none_starts = asyncio.Event()
+        self._none_starts.set()
 
     async def enter(self) -> None:
         """Wait for a place."""
-        await self._places.acquire()
+        self._starting += 1
+        self._some_start.set()
+        self._none_starts.clear()
+        try:
+            await self._places.acquire()
+        except BaseException:  # it does not wait any more
+            self._one_less()
+            raise
 
     def leave(self) -> None:
         """Give the place back at once (nothing was started)."""
         self._places.release()
+        self._one_less()
 
-    def leave_when_settled(self, pid: int, start_ticks: int) -> None:
-        """Give the place back when the machine has booted: it uses little of its core, or it ended, or 40 s passed."""
-        holder = asyncio.create_task(self._hold(pid, start_ticks), name=f"boot of process {pid}")
+    async def quiet(self, quiet_s: float) -> None:
+        """Wait until for ``quiet_s`` nobody has had or wanted a place."""
+        while True:
+            await self._none_starts.wait()
+            try:
+                async with asyncio.timeout(quiet_s):
+                    await self._some_start.wait()
+            except TimeoutError:
+                return
+
+    def leave_when_settled(self, pid: int, start_ticks: int, answers: Callable[[], bool] = lambda: False) -> None:
+        """Give the place back when the machine has booted: it uses little of its core, or it ended, or 40 s passed.
+
+        Parameters
+        ----------
+        answers : tells that it can be used already, which comes a second before it is seen to rest.
+        """
+        holder = asyncio.create_task(self._hold(pid, start_ticks, answers), name=f"boot of process {pid}")
         self._holders.add(holder)
         holder.add_done_callback(self._holders.discard)
 
@@ -53,12 +81,18 @@ class StartQueue:
             holder.cancel()
         await asyncio.gather(*holders, return_exceptions=True)
 
-    async def _hold(self, pid: int, start_ticks: int) -> None:
+    def _one_less(self) -> None:
+        self._starting -= 1
+        if not self._starting:
+            self._some_start.clear()
+            self._none_starts.set()
+
+    async def _hold(self, pid: int, start_ticks: int, answers: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + _BOOT_LIMIT_S
         samples: list[tuple[float, float]] = []
         try:
-            while loop.time() < end and is_alive(pid, start_ticks):
+            while loop.time() < end and is_alive(pid, start_ticks) and not answers():
                 stat = read_stat(pid)
                 if stat is None:
                     return
@@ -69,13 +103,21 @@ class StartQueue:
                         return
                 await asyncio.sleep(_POLL_S)
         finally:
-            self._places.release()
+            self.leave()
 
 
 def promised_bytes(memory_bytes: int, accel: str) -> int:
     """Memory of the host that one machine may come to use."""
     cache = TCG_CACHE_MIB * _MIB if accel == "tcg" else 0
     return memory_bytes + cache + _OVERHEAD_BYTES
+
+
+def check_memory_for(spec: MachineSpec, accel: str, others: Iterable[MachineRecord]) -> None:
+    """Refuse a machine that the host's memory cannot carry beside the others. Raises NotEnoughRoomError."""
+    running = [
+        (each.pid, promised_bytes(each.spec.memory_bytes, each.accel)) for each in others if each.pid is not None
+    ]
+    check_memory(promised_bytes(spec.memory_bytes, accel), running)
 
 
 def check_memory(needed_bytes: int, running: Iterable[tuple[int, int]]) -> None:

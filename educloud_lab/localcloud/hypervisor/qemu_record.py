@@ -43,6 +43,11 @@ class MachineFiles:
         return self.folder / "qmp.sock"
 
     @property
+    def channel(self) -> Path:
+        """Socket of the second serial port, over which a machine that goes on from a template becomes itself."""
+        return self.folder / "who.sock"
+
+    @property
     def journal_socket(self) -> Path:
         """Socket of the monitor whose events are logged."""
         return self.folder / "journal.sock"
@@ -59,7 +64,7 @@ class MachineFiles:
                 raise HypervisorError(f"The run folder's path is too long for unix sockets: {path}. Set a shorter one.")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in (self.control, self.journal_socket, self.journal):
+        for path in (self.control, self.journal_socket, self.channel, self.journal):
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -76,6 +81,9 @@ class MachineRecord:
     pid, start_ticks : the process, None until it runs.
     accel : ``tcg`` or ``kvm``.
     rebooting : a clean reboot was asked for and not yet finished.
+    template : the saved memory that it goes on from, '' when it boots.
+    network : the driver that connects it, for its life.
+    personal : False until a machine that goes on from a template has become itself; it must not be kept before.
     """
 
     spec: MachineSpec
@@ -83,6 +91,9 @@ class MachineRecord:
     pid: int | None = None
     start_ticks: int | None = None
     rebooting: bool = False
+    template: str = ""
+    personal: bool = True
+    network: str = "slirp"
 
 
 def save(files: MachineFiles, record: MachineRecord) -> None:
@@ -112,6 +123,10 @@ def load(files: MachineFiles) -> MachineRecord | None:
         pid=document["pid"],
         start_ticks=document["start_ticks"],
         rebooting=document["rebooting"],
+        # Absent in records of machines that an earlier version started.
+        template=document.get("template", ""),
+        personal=document.get("personal", True),
+        network=document.get("network", "slirp"),
     )
 
 

@@ -67,10 +67,13 @@ class Machines:
         plan = await self._database.run(lambda session: self._plan(session, instance_id))
         if plan is None:
             return True
+        if message := self._cloud.faults.gave_up(instance_id):
+            await self._failed(instance_id, message)
+            return True
         try:
             root = await self._root(plan)
             await self.serve_metadata(instance_id)
-            await self._hypervisor.start(self._spec(plan, root))
+            await self._hypervisor.start(self._cloud.faults.boot(plan.row, self._spec(plan, root)))
         except (HypervisorError, OSError) as error:
             log.warning("%s did not start: %s", instance_id, error)
             if plan.row.resume:
@@ -78,7 +81,8 @@ class Machines:
             await self._failed(instance_id, str(error))
             return True
         # The gateway knows the way before anybody is told the address.
-        await self._database.run(lambda session: self._has_started(session, instance_id))
+        template = (await self._hypervisor.report(instance_id)).template
+        await self._database.run(lambda session: self._has_started(session, instance_id, template))
         await self._published()
         await self._database.run(lambda session: self._is_running(session, instance_id))
         return True
@@ -193,10 +197,10 @@ class Machines:
             disks=plan.disks,
         )
 
-    def _has_started(self, session: Session, instance_id: str) -> None:
+    def _has_started(self, session: Session, instance_id: str, template: str) -> None:
         row = session.get(Instance, instance_id)
         if row is not None and row.state == "pending":
-            row.started_at = self._cloud.now()
+            row.started_at, row.template = self._cloud.now(), template
 
     def _is_running(self, session: Session, instance_id: str) -> None:
         row = session.get(Instance, instance_id)
@@ -207,7 +211,7 @@ class Machines:
         row.ever_ran, row.resume = True, False
         # A stop or a termination that came meanwhile stays: the next round carries it out.
         if row.state == "pending":
-            row.state, row.address_shown = "running", True
+            row.state, row.address_shown = "running", self._cloud.faults.shows_address(row)
 
     async def _failed(self, instance_id: str, message: str) -> None:
         reason = f"FAILED: The instance failed to start on the NC. -- [{message}]"
