@@ -1,6 +1,6 @@
 """The local cloud's own images: how they are built from Debian's packages, and how they are read."""
 
-from educloud_lab.localcloud.images.builder import IMAGE_NAMES, build
+from educloud_lab.localcloud.images.builder import build
 from educloud_lab.localcloud.images.errors import (
     ImageBuildError,
     ImageError,
@@ -9,8 +9,10 @@ from educloud_lab.localcloud.images.errors import (
     ImageUnsuitableError,
 )
 from educloud_lab.localcloud.images.manifest import ImageManifest, load_all, load_manifest
+from educloud_lab.localcloud.images.recipes import ALL_IMAGE_NAMES, IMAGE_NAMES
 
 __all__ = [
+    "ALL_IMAGE_NAMES",
     "IMAGE_NAMES",
     "ImageBuildError",
     "ImageError",

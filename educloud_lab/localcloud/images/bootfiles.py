@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from educloud_lab.localcloud.images.errors import ImageBuildError
+from educloud_lab.localcloud.images.shared import run_inside
 from educloud_lab.localcloud.images.tools import run
+from educloud_lab.localcloud.images.tree import tree_path
 
 LZ4_LEGACY_MAGIC = b"\x02\x21\x4c\x18"
 _SIGNATURE_MARK = b"~Module signature appended~\n"
@@ -26,7 +28,7 @@ RAMDISK_MODULES = (
 # For after the start: the power button, memory and the file systems that a person may bring along.
 ROOT_MODULES = ("evdev", "button", "virtio_balloon", "virtio-rng", "virtio_console", "virtio_scsi", "loop", "fuse")
 
-KERNEL_FILES = re.compile(r"boot/vmlinuz-.+|(?:usr/)?lib/modules/[^/]+/kernel/.+\.ko")
+KERNEL_FILES = re.compile(r"boot/vmlinuz-.+|(?:usr/)?lib/modules/[^/]+/(?:kernel/.+\.ko|modules\.(?:order|builtin.*))")
 
 
 def uncompressed_kernel(vmlinuz: bytes, work: Path) -> Path:
@@ -78,6 +80,27 @@ def pick_modules(files: Mapping[str, bytes], names: tuple[str, ...]) -> dict[str
     if missing:
         raise ImageBuildError(f"The kernel package lacks the modules {', '.join(missing)}; the image was not built.")
     return {name: without_signature(by_name[name]) for name in names}
+
+
+def all_modules(files: Mapping[str, bytes], tree: Path) -> None:
+    """Put every module of the kernel package into ``tree``, unsigned, with the tables that modprobe reads.
+
+    Raises
+    ------
+    ImageBuildError
+        The tables could not be made.
+    """
+    release = ""
+    for path, data in sorted(files.items()):
+        name = tree_path(path)
+        if not name.startswith("usr/lib/modules/"):
+            continue
+        release = PurePosixPath(name).parts[3]
+        place = tree / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(without_signature(data))
+        place.chmod(0o644)
+    run_inside("listing kernel modules", tree, tree / "usr/sbin/depmod", ["-b", tree, release])
 
 
 def ramdisk(init: bytes, busybox: bytes, modules: Mapping[str, bytes]) -> bytes:

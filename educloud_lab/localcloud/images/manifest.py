@@ -27,6 +27,7 @@ ROLES = ("kernel", "ramdisk", "root")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LOCKED = re.compile(r"[a-z0-9][a-z0-9+.-]*=[A-Za-z0-9.+:~-]+")
 _LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
@@ -170,6 +171,30 @@ def load_manifest(path: Path, *, verify: bool = False) -> ImageManifest:
     if verify:
         manifest.verify()
     return manifest
+
+
+def read_lock(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Read from a manifest what it was built from: the image's name and its packages as ``name=version``.
+
+    Parameters
+    ----------
+    path : the manifest, or the folder that holds it. The image's files need not be there.
+
+    Raises
+    ------
+    ImageManifestError
+        Absent, unreadable, or it names no packages (older versions of the builder did not write them).
+    """
+    path = path / MANIFEST_NAME if path.is_dir() else path
+    data = _read(path)
+    name = _Fields(path, data).text("name", _NAME)
+    packages = data.get("packages")
+    if not isinstance(packages, list) or not packages or not all(_LOCKED.fullmatch(str(line)) for line in packages):
+        raise ImageManifestError(
+            f"{path} does not say which package versions the image was built from, so it cannot be built again from "
+            f"them. Nothing was changed. Build with the versions of today (without --from-manifest)."
+        )
+    return name, tuple(map(str, packages))
 
 
 def load_all(images: Path, *, verify: bool = False) -> tuple[ImageManifest, ...]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from educloud_lab.localcloud.images.errors import ImageBuildError
 from educloud_lab.localcloud.images.tools import Progress, build_error, run
@@ -118,8 +119,49 @@ class Apt:
                 "mirror? Nothing was changed."
             )
 
-    def fetch(self, packages: tuple[Package, ...], progress: Progress) -> list[Path]:
-        """Make sure that every package file is in the cache; returns their paths in the order given."""
+    def locked(self, names: Sequence[str], progress: Progress) -> tuple[Package, ...]:
+        """Find exactly these packages (``name=version``), in the cache or at the mirror, ordered by name.
+
+        Raises
+        ------
+        ImageBuildError
+            A version is neither here nor at the mirror any more.
+        """
+        self._prepare()
+        found, missing = [], []
+        for name in names:
+            package = self._cached(name)
+            if package is None:
+                missing.append(name)
+            else:
+                found.append(package)
+        if missing:
+            if not any(self.lists.glob("*_Packages*")):
+                self.update(progress)
+            command = [*self._apt(), "download", "--print-uris", *missing]
+            try:
+                found += parse_uris(run("finding these versions", command))
+            except ImageBuildError as exc:
+                raise ImageBuildError(
+                    f"{len(missing)} of {len(names)} package versions are not in the cache, and the mirror does not "
+                    f"have all of them any more (first: {missing[0]}). Nothing was changed. Build with the versions of "
+                    f"today instead (without --from-manifest), or name a mirror that keeps old ones in /etc/apt.\n{exc}"
+                ) from exc
+        return tuple(sorted(found, key=lambda package: package.name))
+
+    def _cached(self, name: str) -> Package | None:
+        package, _, version = name.partition("=")
+        for path in sorted(self._debs.glob(f"{package}_{quote(version, safe='+~')}_*.deb")):
+            return Package(package, version, path.name, path.stat().st_size)
+        return None
+
+    def fetch(self, packages: tuple[Package, ...], progress: Progress, keep: Collection[str] = ()) -> list[Path]:
+        """Make sure that every package file is in the cache; returns their paths in the order given.
+
+        Parameters
+        ----------
+        keep : beginnings of the names of other files that stay in the cache; the rest is removed.
+        """
         missing = [package for package in packages if not self._have(package)]
         if missing:
             total = sum(package.size_bytes for package in missing)
@@ -131,7 +173,7 @@ class Apt:
                 raise ImageBuildError(f"apt did not deliver {package}. Try again; nothing was changed.")
         wanted = {package.file_name for package in packages}
         for path in self._debs.iterdir():
-            if path.name not in wanted:
+            if path.name not in wanted and not path.name.startswith(tuple(keep)):
                 path.unlink(missing_ok=True)
         return [self._debs / package.file_name for package in packages]
 

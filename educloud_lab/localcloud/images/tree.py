@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -40,19 +40,44 @@ _LEFT_OUT = re.compile(
 )
 
 
-def unpack(debs: Iterable[Path], tree: Path, ownership: dict[str, tuple[int, int]]) -> None:
-    """Unpack package files into ``tree``, leaving out what a lab machine does not use.
+def unused_by_tiny(path: str) -> bool:
+    """Tell what a tiny machine, which has no package management, never uses."""
+    return _LEFT_OUT.match(path) is not None
+
+
+def unpack(
+    debs: Iterable[Path],
+    tree: Path,
+    ownership: dict[str, tuple[int, int]],
+    *,
+    left_out: Callable[[str], bool] = unused_by_tiny,
+    contents: dict[Path, list[str]] | None = None,
+) -> int:
+    """Unpack package files into ``tree``.
 
     Parameters
     ----------
     ownership : filled with (uid, gid) by path for files that are not root's.
+    left_out : tells which paths (as they will be in the tree) are not wanted.
+    contents : filled with all paths of each package as it ships them (``./bin/ls``), the unwanted too.
+
+    Returns
+    -------
+    int
+        The latest modification time of all files in these packages, seconds since 1970: the time that the newest of
+        them was built, the same wherever it is read.
     """
     for directory in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64"):
         (tree / directory).mkdir(parents=True, exist_ok=True)
     for name in ("bin", "sbin", "lib", "lib64"):
         (tree / name).symlink_to(f"usr/{name}")
+    newest_s = 0
     for deb in debs:
-        _unpack_one(deb, tree, ownership)
+        names, time_s = _unpack_one(deb, tree, ownership, left_out)
+        newest_s = max(newest_s, time_s)
+        if contents is not None:
+            contents[deb] = names
+    return newest_s
 
 
 def package_files(deb: Path, wanted: re.Pattern[str]) -> dict[str, bytes]:
@@ -74,13 +99,23 @@ def newest_time_s(deb: Path) -> int:
         return max((int(member.mtime) for member in archive), default=0)
 
 
+def control_files(deb: Path) -> dict[str, bytes]:
+    """Contents of a package's control files (``control``, ``md5sums``, ``postinst``...), by name."""
+    with _open(deb, "--ctrl-tarfile") as archive:
+        found: dict[str, bytes] = {}
+        for member in archive:
+            if member.isfile():
+                stream = archive.extractfile(member)
+                assert stream is not None
+                found[member.name.removeprefix("./")] = stream.read()
+        return found
+
+
 @contextmanager
-def _open(deb: Path) -> Iterator[tarfile.TarFile]:
+def _open(deb: Path, part: str = "--fsys-tarfile") -> Iterator[tarfile.TarFile]:
     """Read the files of a ``.deb`` as a stream of tar members; dpkg-deb knows every compression."""
     damaged = ImageBuildError(f"The package file {deb} is damaged. Delete it and build again.")
-    with subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(["dpkg-deb", part, str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
@@ -94,18 +129,24 @@ def _open(deb: Path) -> Iterator[tarfile.TarFile]:
         raise damaged
 
 
-def _unpack_one(deb: Path, tree: Path, ownership: dict[str, tuple[int, int]]) -> None:
+def _unpack_one(
+    deb: Path, tree: Path, ownership: dict[str, tuple[int, int]], left_out: Callable[[str], bool]
+) -> tuple[list[str], int]:
+    names, newest_s = [], 0
     try:
         with _open(deb) as archive:
             for member in archive:
+                names.append(member.name)
+                newest_s = max(newest_s, int(member.mtime))
                 name = tree_path(member.name)
-                if not name or _LEFT_OUT.match(name):
+                if not name or left_out(name):
                     continue
                 if member.uid or member.gid:
                     ownership[name] = (member.uid, member.gid)
                 _place(archive, member, tree, name)
     except OSError as exc:
         raise build_error(f"unpacking {deb.name}", exc) from exc
+    return names, newest_s
 
 
 def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: Path, name: str) -> None:

@@ -1,5 +1,6 @@
 """The builder's parts that need no packages: what goes where, what is skipped, what is said when it cannot go on."""
 
+import dataclasses
 import errno
 import fcntl
 import io
@@ -14,15 +15,20 @@ import pytest
 
 from educloud_lab.localcloud.images import (
     ImageBuildError,
+    ImageManifestError,
+    assembly,
     bootfiles,
     build,
     builder,
     disk,
     packages,
+    recipes,
+    records,
     system,
     tools,
     tree,
 )
+from educloud_lab.localcloud.images.manifest import load_manifest
 from educloud_lab.localcloud.images.packages import Package, parse_uris, parse_wanted
 
 
@@ -198,7 +204,7 @@ def test_the_same_tree_gives_the_same_disk_with_the_owners_asked_for(tmp_path):
         (root / 'home/student/a "b" c').write_text("text")
         (root / "bin").symlink_to("usr/bin")
         made = disk.make_disk(root, {"home/student": (1000, 1000)}, 16 << 20, 1_700_000_000, tmp_path / turn)
-        digests.append(builder._sha256(made))
+        digests.append(records.sha256(made))
     assert digests[0] == digests[1]
     raw = tmp_path / "raw"
     subprocess.run(["qemu-img", "convert", "-O", "raw", made, raw], check=True)
@@ -231,9 +237,11 @@ def test_a_full_disk_is_said_plainly():
 
 
 def test_too_little_room_stops_before_anything_is_fetched(tmp_path, monkeypatch):
-    monkeypatch.setattr(builder, "_FREE_BYTES_NEEDED", 1 << 62)
-    with pytest.raises(ImageBuildError, match="Too little room"):
-        builder._require_space(tmp_path)
+    greedy = dataclasses.replace(recipes.DEBIAN, free_bytes_needed=10**18)
+    with pytest.raises(
+        ImageBuildError, match=r"Too little room in .*: \d+ MB free, building debian needs about \d+ MB"
+    ):
+        builder._require_space(tmp_path, greedy)
 
 
 def test_a_failing_tool_is_quoted():
@@ -242,7 +250,7 @@ def test_a_failing_tool_is_quoted():
 
 
 def test_an_unknown_image_is_refused_before_anything_happens(tmp_path):
-    with pytest.raises(ImageBuildError, match=r"no image called huge.*tiny, tiny-store"):
+    with pytest.raises(ImageBuildError, match=r"no image called huge.*tiny, tiny-store, debian"):
         build(tmp_path / "home", ["tiny", "huge"], progress=quiet)
     assert not (tmp_path / "home").exists()
 
@@ -272,32 +280,40 @@ class FakeApt:
         self.calls.append("resolve")
         return (Package("bash", self.versions, "bash.deb", 1),)
 
-    def fetch(self, resolved, progress):
+    def locked(self, names, progress):
+        self.calls.append(names)
+        return tuple(Package(*name.split("="), "x.deb", 1) for name in names)
+
+    def fetch(self, resolved, progress, keep=()):
         self.calls.append("fetch")
         return []
 
 
 @pytest.fixture
 def fake_world(monkeypatch):
-    """Everything but apt and the making itself is the real builder."""
+    """Everything but apt and the making itself is the real builder; gives the systems that were made."""
     made = []
 
-    def make(work, images, names, resolved, debs, inputs, progress):
+    def make(work, recipe, resolved, debs, progress):
         files = work / "files"
         files.mkdir()
         for name in ("vmlinux", "ramdisk.img", "root.qcow2"):
-            (files / name).write_bytes(f"{name} {len(made)}".encode())
-        made.append(tuple(names))
-        digests = {path.name: builder._sha256(path) for path in files.iterdir()}
-        for name in names:
-            builder._put_in_place(work, files, images / name, builder._manifest(name, f"v{len(made)}", digests))
+            (files / name).write_bytes(f"{recipe.name} {name} {len(made)}".encode())
+        made.append(recipe.name)
+        return files, 1_700_000_000
 
     FakeApt.instances = []
     monkeypatch.setattr(FakeApt, "lists_stamp", "lists-1")
     monkeypatch.setattr(FakeApt, "versions", "1")
     monkeypatch.setattr(builder, "Apt", FakeApt)
-    monkeypatch.setattr(builder, "_make", make)
+    monkeypatch.setattr(builder, "check_tools", lambda: None)
+    monkeypatch.setattr(builder, "_require_space", lambda *_: None)
+    monkeypatch.setattr(assembly, "make", make)
     return made
+
+
+def version(manifest):
+    return json.loads(manifest.read_text())["version"]
 
 
 def test_a_second_build_does_nothing_and_asks_nobody(tmp_path, fake_world):
@@ -305,13 +321,70 @@ def test_a_second_build_does_nothing_and_asks_nobody(tmp_path, fake_world):
     assert [path.parent.name for path in first] == ["tiny", "tiny-store"]
     assert json.loads(first[1].read_text())["root_device_type"] == "instance-store"
     assert build(tmp_path, progress=quiet) == first
-    assert fake_world == [("tiny", "tiny-store")]
+    assert fake_world == ["tiny"]
     assert FakeApt.instances[-1].calls == []
 
 
 def test_both_images_share_their_files(tmp_path, fake_world):
     tiny, store = build(tmp_path, progress=quiet)
     assert (tiny.parent / "root.qcow2").samefile(store.parent / "root.qcow2")
+
+
+def test_images_of_two_systems_are_built_in_turn(tmp_path, fake_world):
+    built = build(tmp_path, ["debian", "tiny"], progress=quiet)
+    assert [path.parent.name for path in built] == ["debian", "tiny"]
+    assert fake_world == ["debian", "tiny"]
+    assert json.loads(built[0].read_text())["packages"] == ["bash=1"]
+
+
+def test_the_earlier_version_stays_beside_the_new_one_when_asked(tmp_path, fake_world):
+    first = build(tmp_path, ["tiny"], progress=quiet)[0]
+    before = version(first)
+    assert build(tmp_path, ["tiny"], progress=quiet, force=True, keep=True) == [first]
+    kept = tmp_path / "images" / f"tiny@{before}"
+    assert load_manifest(kept, verify=True).version == before
+    assert version(first) != before
+    assert [path.name for path in records.folders(tmp_path / "images")] == ["tiny", kept.name]
+
+
+def test_without_asking_the_earlier_version_goes(tmp_path, fake_world):
+    build(tmp_path, ["tiny"], progress=quiet)
+    build(tmp_path, ["tiny"], progress=quiet, force=True)
+    assert [path.name for path in records.folders(tmp_path / "images")] == ["tiny"]
+
+
+def test_an_image_is_built_again_from_the_packages_of_its_manifest(tmp_path, fake_world, monkeypatch):
+    first = build(tmp_path, ["tiny"], progress=quiet)[0]
+    monkeypatch.setattr(FakeApt, "versions", "2")
+    build(tmp_path, ["tiny"], progress=quiet, from_manifest=first)
+    assert FakeApt.instances[-1].calls == [("bash=1",), "fetch"]
+    assert json.loads(first.read_text())["packages"] == ["bash=1"]
+
+
+def test_a_manifest_of_another_system_or_without_packages_is_refused(tmp_path, fake_world):
+    first = build(tmp_path, ["tiny"], progress=quiet)[0]
+    with pytest.raises(ImageBuildError, match="package versions of tiny, which debian is not made of"):
+        build(tmp_path, ["debian"], progress=quiet, from_manifest=first)
+    data = json.loads(first.read_text())
+    old = tmp_path / "manifest.json"
+    for packages_ in (None, [], ["--option=x"], ["bash=1 evil"]):
+        old.write_text(json.dumps(data | {"packages": packages_}))
+        with pytest.raises(ImageManifestError, match="does not say which package versions"):
+            build(tmp_path, ["tiny"], progress=quiet, from_manifest=old)
+
+
+def test_an_image_and_a_kept_version_can_be_removed(tmp_path, fake_world):
+    images = tmp_path / "images"
+    first = build(tmp_path, ["tiny"], progress=quiet)[0]
+    before = version(first)
+    build(tmp_path, ["tiny"], progress=quiet, force=True, keep=True)
+    records.remove(images, f"tiny@{before}", quiet)
+    assert [path.name for path in records.folders(images)] == ["tiny"]
+    records.remove(images, "tiny", quiet)
+    assert records.folders(images) == []
+    for name in ("tiny", "../images", ".cache", ""):
+        with pytest.raises(ImageBuildError, match="There is no image"):
+            records.remove(images, name, quiet)
 
 
 def test_new_package_lists_with_the_same_versions_build_nothing(tmp_path, fake_world, monkeypatch):
@@ -327,19 +400,20 @@ def test_new_package_lists_with_the_same_versions_build_nothing(tmp_path, fake_w
 @pytest.mark.parametrize("cause", ["versions", "guest", "lost file", "short file", "force"])
 def test_what_changed_is_built_again(tmp_path, fake_world, monkeypatch, cause):
     first, _ = build(tmp_path, progress=quiet)
+    before = version(first)
     if cause == "versions":
         monkeypatch.setattr(FakeApt, "lists_stamp", "lists-2")
         monkeypatch.setattr(FakeApt, "versions", "2")
     elif cause == "guest":
-        monkeypatch.setattr(builder, "guest_fingerprint", lambda: "other")
+        monkeypatch.setattr(builder, "guest_fingerprint", lambda guest: "other")
     elif cause == "lost file":
         (first.parent / "vmlinux").unlink()
     elif cause == "short file":
         (first.parent / "vmlinux").unlink()
         (first.parent / "vmlinux").write_bytes(b"k")
     build(tmp_path, ["tiny"], progress=quiet, force=cause == "force")
-    assert fake_world == [("tiny", "tiny-store"), ("tiny",)]
-    assert json.loads(first.read_text())["version"] == "v2"
+    assert fake_world == ["tiny", "tiny"]
+    assert version(first) != before
 
 
 def test_a_failed_build_leaves_the_old_image_and_no_litter(tmp_path, fake_world, monkeypatch):
@@ -350,7 +424,7 @@ def test_a_failed_build_leaves_the_old_image_and_no_litter(tmp_path, fake_world,
         (work / "half").write_text("done")
         raise ImageBuildError("no")
 
-    monkeypatch.setattr(builder, "_make", fail)
+    monkeypatch.setattr(assembly, "make", fail)
     with pytest.raises(ImageBuildError):
         build(tmp_path, progress=quiet, force=True)
     assert first.read_bytes() == before
@@ -401,12 +475,13 @@ def test_what_a_killed_build_left_is_cleared(tmp_path, fake_world):
 
 
 def test_guest_scripts_are_sound_shell_and_name_no_host():
-    for path in sorted(builder.GUEST.rglob("*")):
+    for path in sorted([*recipes.GUEST.rglob("*"), *recipes.GUEST_DEBIAN.rglob("*")]):
         if not path.is_file():
             continue
         text = path.read_text()
-        assert "http://" not in text.replace("http://169.254.169.254", ""), path
-        if text.startswith("#!/bin/busybox sh"):
+        # Debian's public name of its mirrors is the one address that an image may name.
+        assert "http://" not in text.replace("http://169.254.169.254", "").replace("http://deb.debian.org/", ""), path
+        if text.splitlines()[:1] in (["#!/bin/busybox sh"], ["#!/usr/lib/educloud/busybox sh"]):
             done = subprocess.run(["sh", "-n", path], capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{path}: {done.stderr}"
 
