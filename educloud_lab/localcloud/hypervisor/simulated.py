@@ -25,6 +25,7 @@ from educloud_lab.localcloud.hypervisor.base import (
 from educloud_lab.localcloud.hypervisor.simulated_journal import Journal
 
 SLOTS = 25
+PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"  # as without a ramdisk
 NO_SSH = "Simulated machines cannot be logged in to: there is nothing behind their addresses."
 
 
@@ -67,6 +68,8 @@ class SimulatedHypervisor:
     now : another source of the console's times.
     pace : how long machines take.
     """
+
+    reachable = False
 
     def __init__(
         self,
@@ -122,7 +125,8 @@ class SimulatedHypervisor:
         self._machines[spec.instance_id] = _Machine(
             console=str(spec.console_path), disks={disk.disk_id: disk.serial for disk in spec.disks}
         )
-        self._say(spec.instance_id, f"simulated machine: booted. {NO_SSH}")
+        forgotten = spec.kernel is not None and spec.ramdisk is None
+        self._say(spec.instance_id, PANIC if forgotten else f"simulated machine: booted. {NO_SSH}")
         self._save(spec.instance_id)
 
     async def shut_down(self, instance_id: str, *, grace_s: float) -> None:

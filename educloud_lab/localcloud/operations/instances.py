@@ -46,10 +46,11 @@ async def describe_instance_status(cloud: Cloud, caller: Caller, params: dict[st
         running = row.state == "running"
         reachable = {"Name": "reachability", "Status": "passed"}
         fine = {"Status": "ok", "Details": [reachable]}
+        system = _impaired() if cloud.faults.is_impaired(row.node) else fine
         statuses.append(
             {
                 "InstanceId": row.id, "AvailabilityZone": row.zone, "InstanceState": state(row.state),
-                "SystemStatus": fine if running else {"Status": "not-applicable"},
+                "SystemStatus": system if running else {"Status": "not-applicable"},
                 "InstanceStatus": fine if running else {"Status": "not-applicable"},
             }
         )  # fmt: skip
@@ -65,6 +66,7 @@ async def start_instances(cloud: Cloud, caller: Caller, params: dict[str, Any]) 
         root = select(Attachment).where(Attachment.instance_id == row.id, Attachment.is_root)
         if session.scalar(root) is None:
             raise ApiError("IncorrectState", f"Instance '{row.id}' has no root volume attached")
+        cloud.faults.refuse(session, row.owner, "StartInstances", row.zone, ids=(row.id,))
         if capacity(session, cloud, cloud.types[row.instance_type].memory_bytes, 1) < 1:
             raise not_enough(0, row.zone, 1)
         row.state, row.reason, row.started_at, row.resume = "pending", "USER_STARTED:  -- []", None, False
@@ -139,6 +141,10 @@ async def get_console_output(cloud: Cloud, caller: Caller, params: dict[str, Any
     tail = await cloud.database.run(lambda _session: _tail(cloud.console_path(found)))
     output = base64.b64encode(tail or b" ").decode()
     return {"InstanceId": found, "Timestamp": cloud.now(), "Output": output}
+
+
+def _impaired() -> dict[str, Any]:
+    return {"Status": "impaired", "Details": [{"Name": "reachability", "Status": "failed"}]}
 
 
 def _tail(path: Path) -> bytes:

@@ -50,6 +50,7 @@ async def create_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) ->
             raise ApiError(" MissingParameter", "Size or SnapshotId required")
         if not 1 <= size <= MAX_SIZE_GIB:
             raise invalid(f"Volume size {size} must be between 1 and {MAX_SIZE_GIB} GiB")
+        cloud.faults.refuse(session, owner, "CreateVolume", zone, tags=tags.items())
         row = Volume(
             id=new_id("vol"), owner=owner, zone=zone, size_gib=size, snapshot_id=snapshot_id, state="creating",
             created_at=cloud.now(),

@@ -78,6 +78,8 @@ class Database:
         """Grows when rows change: what was worked out from rows holds for as long as this stays the same."""
         self.waiting_s = 0.0
         """How long the transaction that ended last had waited for its turn, and run."""
+        self.after_commit: Callable[[sqlite3.Connection], None] | None = None
+        """Called in the worker thread when a transaction has ended; see ``faults.older``."""
         self._queue: deque[_Entry] = deque()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cloud-state")
         self._engine: Engine | None = None
@@ -142,6 +144,8 @@ class Database:
                             raise entry.error  # e.g. a full disk ends the whole transaction: nothing of it was kept
             finally:
                 self.changes = raw.total_changes
+            if self.after_commit is not None:
+                self.after_commit(raw)
 
     def _open(self) -> None:
         # User data of machines is in it: for its owner only, whatever the umask says.
