@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,6 +17,15 @@ from educloud_lab.localcloud.hypervisor.base import Hypervisor, HypervisorError
 from educloud_lab.localcloud.state.tables import Instance
 
 SSH_PORT = 22
+
+
+class _Started(NamedTuple):
+    """What the gateway has to know of a machine; whole rows of thousands would keep the cloud busy."""
+
+    id: str
+    address: str
+    started_at: datetime | None
+    key_material: str
 
 
 class GatewayFiles:
@@ -29,28 +40,43 @@ class GatewayFiles:
         # A machine's port stays for its life; asking it each second would only keep it busy.
         self._endpoints: dict[tuple[str, str], str] = {}
         self._turn = asyncio.Lock()  # an older view must not be written over a newer one
+        self._asked = self._done = 0
+        self._unchanged_at: int | None = None
 
     async def publish(self) -> None:
-        """Write what changed."""
+        """Write what changed. All who ask before a view of the rows is taken share that one."""
+        self._asked += 1
+        asked = self._asked
         async with self._turn:
-            await self._publish()
+            if self._done < asked:
+                covered = self._asked
+                await self._publish()
+                self._done = covered
 
     async def _publish(self) -> None:
+        changes = self._database.changes
+        if changes == self._unchanged_at and self._routes.exists() and self._lines.exists():
+            return
         rows = await self._database.run(_started)
         routes: dict[str, str] = {}
         allowed: dict[str, list[str]] = {}
         for row in rows:
             if row.key_material:
                 allowed.setdefault(row.key_material, []).append(f'permitopen="{row.address}:{SSH_PORT}"')
+            if not self._hypervisor.reachable:
+                continue
             if endpoint := await self._endpoint(row):
                 routes[f"{row.address}:{SSH_PORT}"] = endpoint
+            else:
+                changes = -1  # the next round asks again
         live = {_life(row) for row in rows}
         self._endpoints = {life: endpoint for life, endpoint in self._endpoints.items() if life in live}
         lines = [f"restrict,port-forwarding,{','.join(opens)} {key}\n" for key, opens in sorted(allowed.items())]
         self._write(self._routes, json.dumps(routes, indent=1, sort_keys=True) + "\n")
         self._write(self._lines, "".join(lines))
+        self._unchanged_at = changes
 
-    async def _endpoint(self, row: Instance) -> str | None:
+    async def _endpoint(self, row: _Started) -> str | None:
         life = _life(row)
         if life not in self._endpoints:
             try:
@@ -68,12 +94,12 @@ class GatewayFiles:
             self._written[path] = text
 
 
-def _started(session: Session) -> list[Instance]:
+def _started(session: Session) -> list[_Started]:
     live = Instance.state.in_(("pending", "running"))
-    query = select(Instance).where(live, Instance.started_at.is_not(None)).order_by(Instance.id)
-    return list(session.scalars(query))
+    query = select(Instance.id, Instance.address, Instance.started_at, Instance.key_material)
+    return [_Started(*row) for row in session.execute(query.where(live, Instance.started_at.is_not(None)))]
 
 
-def _life(row: Instance) -> tuple[str, str]:
+def _life(row: _Started) -> tuple[str, str]:
     """Return what names one life of a machine, from one start to its end."""
     return row.id, f"{row.address} {row.started_at}"

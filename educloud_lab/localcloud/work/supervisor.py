@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from educloud_lab.localcloud.cloud import Cloud
-from educloud_lab.localcloud.hypervisor.base import DiskSpec, Hypervisor, HypervisorError, MachineReport, MachineState
+from educloud_lab.localcloud.hypervisor.base import Hypervisor, HypervisorError
 from educloud_lab.localcloud.operations.common import drop_tags
 from educloud_lab.localcloud.state.tables import Attachment, Instance, Volume
-from educloud_lab.localcloud.work.diskroom import serial, volume_path
+from educloud_lab.localcloud.work.lookout import Lookout
 from educloud_lab.localcloud.work.machines import Machines
 from educloud_lab.localcloud.work.volumes import Volumes
 
 log = logging.getLogger("educloud.cloud.supervisor")
 
-_LIVE = (MachineState.RUNNING, MachineState.PAUSED)
 _RETRY_S = 10.0
+_PURGE_PERIOD_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class _Work:
     instances: tuple[tuple[str, str, bool], ...]  # id, state, force
     volumes: tuple[tuple[str, str], ...]
     attachments: tuple[tuple[str, str, str], ...]  # volume, instance, state
+    watched: dict[str, str]  # instances whose machines have to be looked at, with their states
 
 
 class Supervisor:
@@ -54,6 +55,8 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._doing: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
+        self._lookout = Lookout(hypervisor)
+        self._purged_at = datetime.min.replace(tzinfo=UTC)
         self._spawned = 0
 
     def wake(self) -> None:
@@ -76,6 +79,7 @@ class Supervisor:
 
     async def round(self) -> None:
         """Look once at everything and start what is to be done."""
+        self._lookout.listen()
         work = await self._cloud.database.run(self._read)
         for volume_id, state in work.volumes:
             action = {"creating": self._volumes.create, "deleting": self._volumes.delete}[state]
@@ -86,7 +90,13 @@ class Supervisor:
             if instance_id not in self._tasks:
                 plug = self._volumes.attach if state == "attaching" else self._volumes.detach
                 self._spawn(instance_id, state, lambda plug=plug, key=volume_id: plug(key))  # type: ignore[misc]  # bound now
-        await self._watch({key for key, state, _ in work.instances if state == "running"})
+        await self._cloud.faults.enforce(self._hypervisor)
+        for report in await self._lookout.ended(work.watched, self._tasks.keys()):
+            self._spawn(
+                report.instance_id,
+                "ended",
+                lambda report=report: self._machines.ended(report.instance_id, report),  # type: ignore[misc]  # bound now
+            )
         await self._published()
 
     async def settle(self) -> None:
@@ -99,24 +109,6 @@ class Supervisor:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
             await asyncio.sleep(0)
 
-    async def recover(self) -> None:
-        """Match machines that an earlier process left with the rows; call once, after the hypervisor's ``open``."""
-        reports = await self._hypervisor.report_all()
-        rows = {row.id: row for row in await self._cloud.database.run(lambda s: list(s.scalars(select(Instance))))}
-        for instance_id, report in reports.items():
-            row = rows.get(instance_id)
-            if row is None or row.state in ("stopped", "terminated"):
-                log.warning("%s runs without being wanted: it is ended", instance_id)
-                await self._hypervisor.kill(instance_id)
-                await self._hypervisor.forget(instance_id)
-            elif row.state == "running" and report.state in _LIVE:
-                await self._machines.serve_metadata(instance_id)
-                await self._match_disks(instance_id, report)
-        for row in rows.values():
-            if row.resume and row.state == "running" and _report(reports, row.id).state not in _LIVE:
-                await self._hypervisor.forget(row.id)
-                await self._cloud.database.run(lambda session, key=row.id: _resume(session, key))  # type: ignore[misc]  # bound now
-
     async def close(self) -> None:
         """End the tasks under way; what they did not finish is finished at the next start."""
         tasks = list(self._tasks.values())
@@ -126,26 +118,35 @@ class Supervisor:
 
     def _read(self, session: Session) -> _Work:
         self._purge(session)
-        busy = ("pending", "stopping", "shutting-down", "running")
-        instances = session.scalars(select(Instance).where(Instance.state.in_(busy)))
-        roots = set(session.scalars(select(Attachment.volume_id).where(Attachment.is_root)))
-        volumes = session.scalars(select(Volume).where(Volume.state.in_(("creating", "deleting"))))
-        attachments = session.scalars(select(Attachment).where(Attachment.state.in_(("attaching", "detaching"))))
+        waiting = self._cloud.faults.hold(session)
+        # Columns, not whole rows, and only of what is on its way: thousands of machines may be at rest.
+        instances = select(Instance.id, Instance.state, Instance.force_stop)
+        roots = select(Attachment.volume_id).where(Attachment.is_root, Attachment.volume_id == Volume.id)
+        volumes = select(Volume.id, Volume.state).where(~roots.exists())
+        attachments = select(Attachment.volume_id, Attachment.instance_id, Attachment.state).where(
+            or_(Attachment.is_root.is_(False), Attachment.state == "detaching")
+        )
+        moving = Instance.state.in_(("pending", "stopping", "shutting-down"))
+        changing = Volume.state.in_(("creating", "deleting"))
+        plugging = Attachment.state.in_(("attaching", "detaching"))
         return _Work(
-            # A machine that was shut down with the cloud is away by intent until the cloud is back.
             tuple(
-                (row.id, row.state, row.force_stop) for row in instances if not (row.resume and row.state == "running")
+                (i.id, i.state, i.force_stop) for i in session.execute(instances.where(moving)) if i.id not in waiting
             ),
-            tuple((row.id, row.state) for row in volumes if row.id not in roots),
+            tuple((v.id, v.state) for v in session.execute(volumes.where(changing))),
             tuple(
-                (row.volume_id, row.instance_id, row.state)
-                for row in attachments
-                if not row.is_root or row.state == "detaching"
+                (a.volume_id, a.instance_id, a.state)
+                for a in session.execute(attachments.where(plugging))
+                if a.volume_id not in waiting
             ),
+            self._lookout.rows(session),
         )
 
     def _purge(self, session: Session) -> None:
         now, settings = self._cloud.now(), self._cloud.settings
+        if abs(now - self._purged_at).total_seconds() < _PURGE_PERIOD_S:
+            return
+        self._purged_at = now
         since = now - timedelta(seconds=settings.terminated_listed_s)
         for row in session.scalars(select(Instance).where(Instance.state == "terminated", Instance.ended_at < since)):
             drop_tags(session, row.id)
@@ -173,39 +174,6 @@ class Supervisor:
         if not await self._machines.start(instance_id):
             self._not_before[instance_id] = self._cloud.clock.monotonic_s() + _RETRY_S
 
-    async def _watch(self, running: set[str]) -> None:
-        if not running:
-            return
-        reports = await self._hypervisor.report_all()
-        for instance_id in running - self._tasks.keys():
-            report = _report(reports, instance_id)
-            if report.state not in _LIVE:
-                self._spawn(
-                    instance_id,
-                    "ended",
-                    lambda key=instance_id, report=report: self._machines.ended(key, report),  # type: ignore[misc]  # bound now
-                )
-
-    async def _match_disks(self, instance_id: str, report: MachineReport) -> None:
-        """Plug what the rows say is attached, unplug what they do not know."""
-
-        def read(session: Session) -> dict[str, Attachment]:
-            query = select(Attachment).where(Attachment.instance_id == instance_id, Attachment.is_root.is_(False))
-            return {row.volume_id: row for row in session.scalars(query)}
-
-        wanted = await self._cloud.database.run(read)
-        folders = self._cloud.settings.folders
-        try:
-            for volume_id, row in wanted.items():
-                if row.state == "attached" and volume_id not in report.disk_ids:
-                    disk = DiskSpec(volume_id, volume_path(folders, volume_id), serial(volume_id, row.device))
-                    await self._hypervisor.attach(instance_id, disk)
-            for volume_id in report.disk_ids:
-                if volume_id not in wanted:
-                    await self._hypervisor.detach(instance_id, volume_id)
-        except HypervisorError as error:
-            log.warning("Volumes of %s are not as recorded: %s", instance_id, error)
-
     def _spawn(self, key: str, what: str, action: Callable[[], Awaitable[object]]) -> None:
         """Start work for one key, unless some is under way: then a later round sees to it."""
         if key in self._tasks:
@@ -230,13 +198,3 @@ class Supervisor:
         self._tasks[key], self._doing[key] = task, what
         self._spawned += 1
         task.add_done_callback(done)
-
-
-def _report(reports: Mapping[str, MachineReport], instance_id: str) -> MachineReport:
-    return reports.get(instance_id, MachineReport(instance_id, MachineState.ABSENT))
-
-
-def _resume(session: Session, instance_id: str) -> None:
-    row = session.get(Instance, instance_id)
-    if row is not None and row.state == "running":
-        row.state, row.started_at, row.address_shown = "pending", None, False

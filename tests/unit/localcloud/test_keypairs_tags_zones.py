@@ -75,6 +75,7 @@ async def test_routes_lead_to_the_running_machines(bench, monkeypatch):
         return ("127.0.0.1", 40000)
 
     monkeypatch.setattr(bench.hypervisor, "endpoint", endpoint)
+    monkeypatch.setattr(bench.hypervisor, "reachable", True)
     machine = await bench.run()
     address = (await bench.instance(machine))["PrivateIpAddress"]
     routes = bench.home / "cloud" / "gateway" / "routes.json"
@@ -92,6 +93,7 @@ async def test_the_gateway_knows_the_way_before_anybody_is_told_the_address(benc
         return ("127.0.0.1", 40000)
 
     monkeypatch.setattr(bench.hypervisor, "endpoint", endpoint)
+    monkeypatch.setattr(bench.hypervisor, "reachable", True)
     await bench.run()
     assert seen == ["0.0.0.0"]
 
