@@ -12,6 +12,7 @@ from typing import Protocol
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from educloud_lab.localcloud import events
 from educloud_lab.localcloud.cloud import Cloud
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, Hypervisor, HypervisorError, MachineReport, MachineSpec
 from educloud_lab.localcloud.state.tables import Attachment, Image, Instance, Snapshot, Volume
@@ -211,6 +212,7 @@ class Machines:
         row.ever_ran, row.resume = True, False
         # A stop or a termination that came meanwhile stays: the next round carries it out.
         if row.state == "pending":
+            events.record(session, self._cloud.now(), "instance", row.id, f"runs at {row.address}", owner=row.owner)
             row.state, row.address_shown = "running", self._cloud.faults.shows_address(row)
 
     async def _failed(self, instance_id: str, message: str) -> None:
@@ -230,6 +232,11 @@ class Machines:
         if await self._database.run(work):
             await self._disks.delete(root_path(self._folders, instance_id))
 
+    def _tell(self, session: Session, row: Instance, what: str) -> None:
+        why = _because(row.reason)
+        text = f"{what}: {why}" if why else what
+        events.record(session, self._cloud.now(), "instance", row.id, text, owner=row.owner)
+
     def _to_stopped(self, session: Session, instance_id: str, reason: str | None) -> None:
         row = session.get(Instance, instance_id)
         if row is None or row.state in ("shutting-down", "terminated"):
@@ -237,6 +244,7 @@ class Machines:
         row.state, row.force_stop, row.resume = "stopped", False, False
         row.address, row.address_shown, row.started_at, row.ended_at = "", False, None, self._cloud.now()
         row.reason = row.reason if reason is None else reason
+        self._tell(session, row, "stopped")
         for attachment, volume in _root_of(session, instance_id):
             if volume.state == "creating":  # stopped before the disk was made: it is made at the next start
                 continue
@@ -248,11 +256,19 @@ class Machines:
             return
         row.state, row.address, row.address_shown, row.ended_at = "terminated", "", False, self._cloud.now()
         row.reason = row.reason if reason is None else reason
+        self._tell(session, row, "terminated")
         for attachment in session.scalars(select(Attachment).where(Attachment.instance_id == instance_id)):
             volume = session.get(Volume, attachment.volume_id)
             if volume is not None:
                 volume.state = "deleting" if attachment.delete_on_termination else "available"
             session.delete(attachment)
+
+
+def _because(reason: str) -> str:
+    """Return the part of a reason (``NAME: text -- [details]``) that people understand best."""
+    text, _, details = reason.partition(" -- ")
+    name, _, words = text.partition(":")
+    return details.strip("[]") or words.strip() or name.lower().replace("_", " ")
 
 
 def _root_of(session: Session, instance_id: str) -> list[tuple[Attachment, Volume]]:

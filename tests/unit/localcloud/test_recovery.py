@@ -145,3 +145,20 @@ async def test_a_stray_is_ended_and_reported_as_lost_until_it_is_forgotten(stray
     await hypervisor.forget(report.instance_id)
     assert (await hypervisor.report(report.instance_id)).state is MachineState.ABSENT
     await hypervisor.close()
+
+
+async def test_events_tell_what_became_of_a_machine_and_why(bench):
+    machine = await bench.run()
+    await bench.call("StopInstances", InstanceId__1=machine)
+    await bench.settle()
+    await bench.call("StartInstances", InstanceId__1=machine)
+    await bench.settle()
+    bench.hypervisor.kill_from_outside(machine)
+    await bench.settle()
+    await bench.call("TerminateInstances", InstanceId__1=machine)
+    await bench.settle()
+    rows = await bench.service.cloud.database.run(lambda s: s.query(Event).order_by(Event.id).all())
+    texts = [row.text for row in rows if row.resource_id == machine and row.kind == "instance" and not row.request_id]
+    assert [text.split(" at ")[0] for text in texts] == [
+        "runs", "stopped: user stopped", "runs", "stopped: killed", "terminated: user terminated",
+    ]  # fmt: skip
