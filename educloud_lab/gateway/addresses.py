@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 _PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
@@ -25,6 +26,28 @@ class Destination(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Permitted:
+    """A set of destinations; an address may be permitted with every port.
+
+    Attributes
+    ----------
+    destinations : frozenset of Destination
+        Single destinations.
+    addresses : frozenset of str
+        Addresses of which every port is permitted.
+    """
+
+    destinations: frozenset[Destination] = frozenset()
+    addresses: frozenset[str] = frozenset()
+
+    def __contains__(self, destination: Destination) -> bool:
+        return destination in self.destinations or destination.address in self.addresses
+
+    def __bool__(self) -> bool:
+        return bool(self.destinations or self.addresses)
 
 
 def parse_address(text: str) -> str:

@@ -14,6 +14,7 @@ from educloud_lab.gateway.config import GatewayConfig
 from educloud_lab.gateway.control import ControlSession
 from educloud_lab.gateway.forward import WINDOW_BYTES, Forward
 from educloud_lab.gateway.identity import Identity
+from educloud_lab.gateway.routes import Place
 from educloud_lab.gateway.state import CONTROL_PRINCIPAL, GatewayState
 
 CONTROL_USER = "educloud-control"
@@ -160,9 +161,14 @@ class Connection(asyncssh.SSHServer):
             raise self._refuse(dest_host, dest_port, _NOT_PERMITTED) from exc
         if destination not in self._hub.state.permitted(identity):
             raise self._refuse(dest_host, dest_port, _NOT_PERMITTED)
-        place = self._hub.state.routes.get(destination)
-        if place is None and self._hub.config.may_dial(destination.address):
+        routes = self._hub.state.routes
+        place = routes.find(destination)
+        closed = destination.address in routes.closed
+        if place is None and not closed and self._hub.config.may_dial(destination.address):
             place = destination
+        if place is None and closed:
+            reason = f"The security groups of {destination.address} do not let the gateway in to port {dest_port}"
+            raise self._refuse(dest_host, dest_port, reason)
         if place is None:
             reason = f"This gateway has no route to {destination}: the machine may not be running"
             raise self._refuse(dest_host, dest_port, reason, asyncssh.OPEN_CONNECT_FAILED)
@@ -207,7 +213,7 @@ class Connection(asyncssh.SSHServer):
         if self._conn:
             self._conn.disconnect(asyncssh.DISC_BY_APPLICATION, reason)
 
-    async def _open(self, forward: Forward, place: Destination) -> asyncssh.SSHTCPSession[bytes]:
+    async def _open(self, forward: Forward, place: Place) -> asyncssh.SSHTCPSession[bytes]:
         opened = False
         destination = forward.destination
         try:

@@ -11,7 +11,9 @@ from typing import cast
 
 import asyncssh
 
+from educloud_lab.gateway import door
 from educloud_lab.gateway.addresses import Destination
+from educloud_lab.gateway.routes import Place
 
 # What a paused channel may hold of a client's data (the SSH window).
 WINDOW_BYTES = 1024 * 1024
@@ -60,17 +62,16 @@ class Forward(asyncssh.SSHTCPSession[bytes]):
         self._holds: set[str] = set()
         self._ended = False
 
-    async def dial(self, place: Destination, timeout_s: float) -> None:
-        """Connect to `place`, the machine as reached from here.
+    async def dial(self, place: Place, timeout_s: float) -> None:
+        """Connect to the machine, which is reached at `place` from here.
 
         Raises
         ------
         OSError
             When it refuses or cannot be reached; also after `timeout_s` (TimeoutError).
         """
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(timeout_s):
-            await loop.create_connection(lambda: _Target(self), place.address, place.port)
+            await door.connect(place, self.destination, lambda: _Target(self))
 
     # The SSH side.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncssh
 
 from educloud_lab.gateway import files
-from educloud_lab.gateway.addresses import Destination, parse_destination
+from educloud_lab.gateway.addresses import Permitted, parse_address, parse_destination
 from educloud_lab.gateway.errors import LinesError
 from educloud_lab.gateway.identity import Identity
 
@@ -56,7 +56,7 @@ class Line:
         Whether the key signs certificates (``cert-authority``).
     principals : frozenset of str
         With `authority`: the certificate must hold one of them.
-    destinations : frozenset of Destination
+    permitted : Permitted
         What ``permitopen`` lists.
     expires_at : datetime or None
         From ``expiry-time``, aware, UTC.
@@ -66,7 +66,7 @@ class Line:
     fingerprint: str
     authority: bool
     principals: frozenset[str]
-    destinations: frozenset[Destination]
+    permitted: Permitted
     expires_at: datetime | None
 
 
@@ -90,7 +90,7 @@ class LinesTable:
                 else:
                     self._by_key.setdefault(line.key_data, []).append(line)
 
-    def permitted(self, identity: Identity, now: datetime) -> frozenset[Destination]:
+    def permitted(self, identity: Identity, now: datetime) -> Permitted:
         """Return every destination that the lines allow `identity` at the time `now` (aware)."""
         if identity.kind == "certificate":
             found = [
@@ -102,11 +102,10 @@ class LinesTable:
             found = self._by_key.get(identity.key_data, [])
         else:
             found = []
-        return frozenset(
-            destination
-            for line in found
-            if line.expires_at is None or now < line.expires_at
-            for destination in line.destinations
+        valid = [line.permitted for line in found if line.expires_at is None or now < line.expires_at]
+        return Permitted(
+            frozenset().union(*(permitted.destinations for permitted in valid)),
+            frozenset().union(*(permitted.addresses for permitted in valid)),
         )
 
 
@@ -193,7 +192,7 @@ def parse_line(line: str) -> Line:
         fingerprint=key.get_fingerprint(),
         authority=authority,
         principals=_parse_principals(options["principals"][0]) if authority else frozenset(),
-        destinations=frozenset(parse_destination(place) for place in places),
+        permitted=_parse_places(places, authority=authority),
         expires_at=_parse_expiry(expiry[0]) if expiry else None,
     )
 
@@ -232,6 +231,19 @@ def _import_key(text: str) -> asyncssh.SSHKey:
     if key.get_algorithm() == "ssh-rsa" and (not isinstance(bits, int) or bits < MIN_RSA_BITS):
         raise ValueError(f"its RSA key is shorter than {MIN_RSA_BITS} bits")
     return key
+
+
+def _parse_places(places: list[str], *, authority: bool) -> Permitted:
+    single, whole = set(), set()
+    for place in places:
+        address, _, port = place.rpartition(":")
+        if port != "*":
+            single.add(parse_destination(place))
+        elif authority:
+            raise ValueError("a line for certificates names its ports: '*' is for key pairs, where routes decide")
+        else:
+            whole.add(parse_address(address))
+    return Permitted(frozenset(single), frozenset(whole))
 
 
 def _parse_principals(value: str) -> frozenset[str]:

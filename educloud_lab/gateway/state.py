@@ -18,12 +18,12 @@ from typing import Any
 import asyncssh
 
 from educloud_lab.gateway import files
-from educloud_lab.gateway.addresses import Destination
+from educloud_lab.gateway.addresses import Permitted
 from educloud_lab.gateway.config import GatewayConfig
 from educloud_lab.gateway.errors import LinesError, RoutesError
 from educloud_lab.gateway.identity import Identity
 from educloud_lab.gateway.lines import MAX_FILE_BYTES, SUFFIX, Line, LinesTable, check_name, read_lines
-from educloud_lab.gateway.routes import MAX_ROUTES_BYTES, parse_routes
+from educloud_lab.gateway.routes import MAX_ROUTES_BYTES, Routes, parse_routes
 
 CONTROL_PRINCIPAL = "educloud-broker"
 
@@ -68,12 +68,12 @@ class GatewayState:
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     files: dict[str, LinesFile] = field(default_factory=dict)
     table: LinesTable = field(default_factory=LinesTable)
-    routes: dict[Destination, Destination] = field(default_factory=dict)
+    routes: Routes = field(default_factory=Routes)
     authorities: frozenset[bytes] = frozenset()
     _seen: dict[Path, _Signature] = field(default_factory=dict)
     _folder_failed_at: float | None = None
 
-    def permitted(self, identity: Identity) -> frozenset[Destination]:
+    def permitted(self, identity: Identity) -> Permitted:
         """Every destination that the lines in force allow `identity` now."""
         return self.table.permitted(identity, self.now())
 
@@ -158,7 +158,7 @@ class GatewayState:
         if text is None:
             return
         try:
-            self.routes = parse_routes(text) if text.strip() else {}
+            self.routes = parse_routes(text) if text.strip() else Routes()
             _log.info("routes in force: %d", len(self.routes))
         except RoutesError as exc:
             _log.error("%s: %s", self.config.routes.name, exc)

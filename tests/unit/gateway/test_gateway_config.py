@@ -7,6 +7,7 @@ import asyncssh
 import pytest
 
 from educloud_lab.gateway import GatewayConfig, GatewayConfigError, GatewayRunningError, RoutesError
+from educloud_lab.gateway.addresses import Destination
 from educloud_lab.gateway.hostkey import StateFile, load_host_key, public_line, start_ticks
 from educloud_lab.gateway.identity import Identity
 from educloud_lab.gateway.lines import parse_line
@@ -71,21 +72,38 @@ def test_direct_dialling_is_off_by_default_and_never_reaches_the_host_itself():
 def test_routes_are_read_strictly_and_written_only_when_right(tmp_path):
     path = tmp_path / "routes.json"
     write_routes(path, {"172.16.77.5:22": "127.0.0.1:40123"})
-    assert {str(a): str(b) for a, b in parse_routes(path.read_text()).items()} == {"172.16.77.5:22": "127.0.0.1:40123"}
+    found = parse_routes(path.read_text()).exact
+    assert {str(a): str(b) for a, b in found.items()} == {"172.16.77.5:22": "127.0.0.1:40123"}
     with pytest.raises(RoutesError):
         write_routes(path, {"172.16.77.5:22": "localhost:22"})
     assert "40123" in path.read_text()
-    assert parse_routes("{}") == {}
+    assert len(parse_routes("{}")) == 0
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "7", "null", '{"a": "b"}', '{"172.16.77.5:22": 40123}', '{"172.16.77.5:22": {}}',
-     '{"172.16.77.5": "127.0.0.1:1"}', '{"172.16.77.5:22": "127.0.0.1:1", "172.16.77.5:22": "127.0.0.1:2"}'],
+     '{"172.16.77.5": "127.0.0.1:1"}', '{"172.16.77.5:1-9": "127.0.0.1:1"}', '{"172.16.77.5:9-1": "unix:/d"}',
+     '{"172.16.77.5:22": "unix:d"}', '{"172.16.77.5:*": "unix:/d"}', '{"172.16.77.5:22": "closed"}',
+     '{"172.16.77.5:1-9": "unix:/d", "172.16.77.5:9-10": "unix:/e"}', '{"172.16.77.5:-9": "unix:/d"}',
+     '{"172.16.77.5:22": "127.0.0.1:1", "172.16.77.5:22": "127.0.0.1:2"}'],
 )  # fmt: skip
 def test_bad_routes_are_refused(text):
     with pytest.raises(RoutesError):
         parse_routes(text)
+
+
+def test_a_range_leads_to_a_door_and_a_single_port_wins():
+    routes = parse_routes(
+        '{"172.16.77.5:22": "127.0.0.1:40123", "172.16.77.5:1-1023": "unix:/run/d", "172.16.77.5:8080-8081": "unix:/e",'
+        ' "172.16.77.5:*": "closed", "172.16.77.6:80": "unix:/d"}'
+    )
+    expected = {22: "127.0.0.1:40123", 1: "unix:/run/d", 1023: "unix:/run/d", 1024: "None", 8080: "unix:/e",
+                8081: "unix:/e", 8082: "None", 65535: "None"}  # fmt: skip
+    assert {port: str(routes.find(Destination("172.16.77.5", port))) for port in expected} == expected
+    assert str(routes.find(Destination("172.16.77.6", 80))) == "unix:/d"
+    assert routes.find(Destination("172.16.77.7", 80)) is None
+    assert routes.closed == {"172.16.77.5"}
 
 
 def test_the_host_key_is_made_once_private_and_never_overwritten(tmp_path):
@@ -210,7 +228,7 @@ def test_bad_routes_leave_the_former_ones(state):
     assert len(state.routes) == 1
     state.config.routes.unlink()
     state.reload()
-    assert state.routes == {}
+    assert len(state.routes) == 0
 
 
 def test_a_bad_line_among_the_authorities_trusts_nobody(state):

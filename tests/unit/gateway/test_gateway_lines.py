@@ -6,7 +6,7 @@ import asyncssh
 import pytest
 
 from educloud_lab.gateway import LinesError
-from educloud_lab.gateway.addresses import Destination, parse_address, parse_destination
+from educloud_lab.gateway.addresses import Destination, Permitted, parse_address, parse_destination
 from educloud_lab.gateway.identity import Identity
 from educloud_lab.gateway.lines import LinesTable, check_name, drop_lines, parse_line, parse_lines, write_lines
 
@@ -20,7 +20,7 @@ def test_a_leases_line():
     line = parse_line(LEASE)
     assert line.authority
     assert line.principals == {"lease-ab12-g1"}
-    assert line.destinations == {Destination("172.16.77.5", 22)}
+    assert line.permitted == Permitted(frozenset({Destination("172.16.77.5", 22)}))
     assert line.expires_at is None
     assert line.key_data == asyncssh.import_public_key(KEY).public_data
 
@@ -38,7 +38,7 @@ def test_several_destinations_and_principals_and_a_comment():
         'restrict,port-forwarding,permitopen="172.16.77.5:22",permitopen="172.16.77.5:8080",cert-authority,'
         f'principals="a,b" {KEY} somebody, at "home"'
     )
-    assert {place.port for place in line.destinations} == {22, 8080}
+    assert {place.port for place in line.permitted.destinations} == {22, 8080}
     assert line.principals == {"a", "b"}
 
 
@@ -65,7 +65,8 @@ def test_several_destinations_and_principals_and_a_comment():
         PERSON.replace(",permit", ", permit"),
         PERSON.replace('"172.16.77.5:22"', "172.16.77.5:22"),
         PERSON.replace('5:22"', "5:22"),
-        PERSON.replace("172.16.77.5:22", "172.16.77.5:*"),
+        LEASE.replace("172.16.77.5:22", "172.16.77.5:*"),
+        PERSON.replace("172.16.77.5:22", "172.16.77.05:*"),
         PERSON.replace("172.16.77.5:22", "*:22"),
         PERSON.replace("172.16.77.5:22", "172.16.77.05:22"),
         PERSON.replace("172.16.77.5:22", "machine:22"),
@@ -142,10 +143,10 @@ def identity(kind, *principals):
 
 
 def test_the_table_needs_the_principal_the_key_and_the_kind():
-    place = Destination("172.16.77.5", 22)
+    place = Permitted(frozenset({Destination("172.16.77.5", 22)}))
     table = LinesTable({"lease": parse_lines(LEASE)})
-    assert table.permitted(identity("certificate", "lease-ab12-g1"), NOW) == {place}
-    assert table.permitted(identity("certificate", "other", "lease-ab12-g1"), NOW) == {place}
+    assert table.permitted(identity("certificate", "lease-ab12-g1"), NOW) == place
+    assert table.permitted(identity("certificate", "other", "lease-ab12-g1"), NOW) == place
     for nobody in (
         identity("certificate"),
         identity("certificate", "lease-ab12-g2"),
@@ -153,20 +154,29 @@ def test_the_table_needs_the_principal_the_key_and_the_kind():
         identity("control", "lease-ab12-g1"),
         Identity("certificate", b"another authority", "SHA256:y", frozenset({"lease-ab12-g1"})),
     ):
-        assert table.permitted(nobody, NOW) == frozenset()
+        assert table.permitted(nobody, NOW) == Permitted()
     by_hand = LinesTable({"by-hand": parse_lines(PERSON)})
-    assert by_hand.permitted(identity("key"), NOW) == {place}
-    assert by_hand.permitted(identity("certificate", "lease-ab12-g1"), NOW) == frozenset()
+    assert by_hand.permitted(identity("key"), NOW) == place
+    assert by_hand.permitted(identity("certificate", "lease-ab12-g1"), NOW) == Permitted()
 
 
 def test_permissions_add_up_and_end_with_their_time():
     later = LEASE.replace("77.5:22", "77.5:8080").replace("cert-", 'expiry-time="20261122123000Z",cert-')
     table = LinesTable({"a": parse_lines(LEASE), "b": parse_lines(later)})
     who = identity("certificate", "lease-ab12-g1")
-    assert {place.port for place in table.permitted(who, NOW)} == {22, 8080}
+    assert {place.port for place in table.permitted(who, NOW).destinations} == {22, 8080}
     end = NOW + timedelta(minutes=30)
-    assert {place.port for place in table.permitted(who, end - timedelta(seconds=1))} == {22, 8080}
-    assert {place.port for place in table.permitted(who, end)} == {22}
+    assert {place.port for place in table.permitted(who, end - timedelta(seconds=1)).destinations} == {22, 8080}
+    assert {place.port for place in table.permitted(who, end).destinations} == {22}
+
+
+def test_a_key_pair_may_be_permitted_every_port_of_one_address():
+    line = parse_line(PERSON.replace("172.16.77.5:22", "172.16.77.5:*"))
+    assert Destination("172.16.77.5", 8080) in line.permitted
+    assert Destination("172.16.77.6", 8080) not in line.permitted
+    table = LinesTable({"by-hand": [line]})
+    assert Destination("172.16.77.5", 1) in table.permitted(identity("key"), NOW)
+    assert not table.permitted(identity("certificate", "lease-ab12-g1"), NOW)
 
 
 def test_expiry_without_a_zone_is_the_hosts_own_as_for_sshd():
