@@ -39,6 +39,9 @@ class Behaviour:
     placeholder_address : whether an instance without address shows ``0.0.0.0``; otherwise it shows none.
     state_reasons : whether instances that were stopped or ended carry a ``stateReason``.
     egress : whether groups tell that everything may go out.
+    default_group_open : whether an account's ``default`` group lets its own machines in to each other.
+    duplicate_rule_is_error : whether adding a rule again, or removing one that is not there, is an error.
+    changes_groups : whether an instance's groups may be changed.
     """
 
     id_digits: int
@@ -60,6 +63,9 @@ class Behaviour:
     placeholder_address: bool
     state_reasons: bool
     egress: bool
+    default_group_open: bool
+    duplicate_rule_is_error: bool
+    changes_groups: bool
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Behaviour:

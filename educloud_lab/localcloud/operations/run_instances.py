@@ -18,7 +18,7 @@ from educloud_lab.localcloud.ids import check_image_id, mac_address
 from educloud_lab.localcloud.operations.common import put_tags, require, specified_tags
 from educloud_lab.localcloud.operations.images import ROOT_DEVICE
 from educloud_lab.localcloud.operations.instance_views import views_of
-from educloud_lab.localcloud.operations.zones import ensure_default_group
+from educloud_lab.localcloud.operations.security_groups import ensure_default_group
 from educloud_lab.localcloud.state.tables import (
     Attachment,
     Image,
@@ -57,7 +57,7 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
     zone, node = _place(session, params)
     image = _image(session, cloud, params, kind.memory_bytes)
     key_name, key_material = _key(session, owner, params)
-    group_list = _groups(session, owner, params)
+    group_list = _groups(session, cloud, owner, params)
     _network(params)
     root_gib, delete_root = _root(image, params)
     user_data = check_user_data(params.get("UserData", ""))
@@ -186,9 +186,9 @@ def _key(session: Session, owner: str, params: dict[str, Any]) -> tuple[str, str
     return name, pair.public_key
 
 
-def _groups(session: Session, owner: str, params: dict[str, Any]) -> list[list[str]]:
+def _groups(session: Session, cloud: Cloud, owner: str, params: dict[str, Any]) -> list[list[str]]:
     names, ids = params.get("SecurityGroups", []), params.get("SecurityGroupIds", [])
-    default = ensure_default_group(session, owner)
+    default = ensure_default_group(session, cloud, owner)
     if not names and not ids:
         return [[default.id, default.name]]
     found = []

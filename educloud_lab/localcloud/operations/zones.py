@@ -1,4 +1,4 @@
-"""Regions, availability zones, instance types and security groups."""
+"""Regions, availability zones and instance types."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud.capacity import UNLIMITED, capacity, most
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
-from educloud_lab.localcloud.ids import new_id
 from educloud_lab.localcloud.operations import filters
-from educloud_lab.localcloud.operations.common import require, split_verbose, tag_list, tags_of
-from educloud_lab.localcloud.state.tables import Node, SecurityGroup
+from educloud_lab.localcloud.operations.common import split_verbose
+from educloud_lab.localcloud.state.tables import Node
 
 _ZONE_FILTERS: dict[str, filters.Values[dict[str, Any]]] = {
     "zone-name": lambda zone: [zone["ZoneName"]],
@@ -24,12 +23,6 @@ _REGION_FILTERS: dict[str, filters.Values[dict[str, Any]]] = {
     "region-name": lambda region: [region["RegionName"]],
     "endpoint": lambda region: [region["Endpoint"]],
 }
-_GROUP_FILTERS: dict[str, filters.Values[SecurityGroup]] = {
-    "group-name": lambda group: [group.name],
-    "group-id": lambda group: [group.id],
-    "description": lambda group: [group.description],
-    "owner-id": lambda group: [group.owner],
-}
 
 
 async def describe_availability_zones(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
@@ -39,10 +32,14 @@ async def describe_availability_zones(cloud: Cloud, caller: Caller, params: dict
     def work(session: Session) -> list[str]:
         return sorted(set(session.scalars(select(Node.zone).where(Node.enabled))))
 
-    zones = [
-        {"ZoneName": zone, "State": "available", "RegionName": cloud.settings.region, "Messages": []}
+    dead = cloud.faults.is_zone_dead
+    zones: list[dict[str, Any]] = [
+        {
+            "ZoneName": zone, "State": "unavailable" if dead(zone) else "available",
+            "RegionName": cloud.settings.region, "Messages": [],
+        }
         for zone in await cloud.database.run(work)
-    ]
+    ]  # fmt: skip
     for name in names:
         if all(zone["ZoneName"] != name for zone in zones):
             raise ApiError("InvalidZone.NotFound", f"The zone '{name[:100]}' does not exist.")
@@ -104,65 +101,3 @@ async def describe_instance_types(cloud: Cloud, caller: Caller, params: dict[str
             entry["Availability"] = [zone]
         details.append(entry)
     return {"InstanceTypeDetails": details}
-
-
-async def describe_security_groups(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
-    """List the caller's groups; everybody has ``default``."""
-    owner = caller.account.account_id
-    names, ids = params.get("GroupNames", ()), params.get("GroupIds", ())
-
-    def work(session: Session) -> tuple[list[SecurityGroup], dict[str, dict[str, str]]]:
-        ensure_default_group(session, owner)
-        rows = select(SecurityGroup).where(SecurityGroup.owner == owner).order_by(SecurityGroup.name)
-        return list(session.scalars(rows)), tags_of(session, owner, "security-group")
-
-    groups, tags = await cloud.database.run(work)
-    for name in names:
-        if name != "verbose" and all(group.name != name for group in groups):
-            raise ApiError("InvalidGroup.NotFound", f"The security group '{name[:255]}' does not exist")
-    for group_id in ids:
-        if group_id != "verbose" and all(group.id != group_id for group in groups):
-            raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id[:40]}' does not exist")
-    wanted = {*names, *ids} - {"verbose"}
-    kept = [group for group in groups if not wanted or group.name in wanted or group.id in wanted]
-    kept = filters.apply(kept, params.get("Filters"), _GROUP_FILTERS, lambda group: tags.get(group.id, {}))
-    return {
-        "SecurityGroups": [
-            {
-                "OwnerId": group.owner, "GroupName": group.name, "GroupId": group.id,
-                "Description": group.description, "IpPermissions": [], "IpPermissionsEgress": [],
-                "Tags": tag_list(tags.get(group.id, {})),
-            }
-            for group in kept
-        ]
-    }  # fmt: skip
-
-
-async def create_security_group(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
-    """Make a group. Rules are not kept yet: machines are isolated from each other whatever their groups."""
-    name, description = require(params, "GroupName"), require(params, "Description", "GroupDescription")
-    owner = caller.account.account_id
-    if len(name) > 255 or not name.isprintable():
-        raise invalid("Value for parameter groupName is invalid.")
-
-    def work(session: Session) -> str:
-        ensure_default_group(session, owner)
-        rows = select(SecurityGroup).where(SecurityGroup.owner == owner, SecurityGroup.name == name)
-        if session.scalar(rows) is not None:
-            raise ApiError("InvalidGroup.Duplicate", f"The security group '{name}' already exists")
-        group = SecurityGroup(id=new_id("sg"), owner=owner, name=name, description=description[:255])
-        session.add(group)
-        return group.id
-
-    return {"GroupId": await cloud.database.run(work)}
-
-
-def ensure_default_group(session: Session, owner: str) -> SecurityGroup:
-    """Return the account's ``default`` group, making it where missing."""
-    rows = select(SecurityGroup).where(SecurityGroup.owner == owner, SecurityGroup.name == "default")
-    group = session.scalar(rows)
-    if group is None:
-        group = SecurityGroup(id=new_id("sg"), owner=owner, name="default", description="default group")
-        session.add(group)
-        session.flush()
-    return group

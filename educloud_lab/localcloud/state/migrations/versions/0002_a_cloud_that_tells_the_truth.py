@@ -102,3 +102,9 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_attachment_state"), ["state"], unique=False)
 
     # ### end Alembic commands ###
+
+    # Groups had no rules before and nothing enforced them: machines that could be reached by SSH stay so.
+    op.execute(
+        "INSERT INTO security_group_rule (group_id, protocol, from_port, to_port, cidr, source_owner, source_group_id,"
+        " source_group_name) SELECT id, 'tcp', 22, 22, '0.0.0.0/0', '', '', '' FROM security_group"
+    )
