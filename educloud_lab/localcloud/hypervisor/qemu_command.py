@@ -81,6 +81,7 @@ def command_line(
     """
     memory_mib = max(1, spec.memory_bytes // _MIB)
     arguments = [
+        *network.prefix(leg_of(spec)),
         binary,
         *("-name", f"guest={escape_option(spec.instance_id)},process=educloud-vm"),
         *("-no-user-config", "-nodefaults"),
