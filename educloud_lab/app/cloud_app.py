@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shlex
 import shutil
 import sys
@@ -12,49 +11,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from traitlets import Bool, CaselessStrEnum, Integer, Unicode
+from traitlets import Bool, CaselessStrEnum, Float, Integer
 from traitlets.config import Application
 
+from educloud_lab.app.cloud_command import CloudCommand, complain, out
 from educloud_lab.localcloud import process
-from educloud_lab.localcloud.errors import LocalCloudError
+from educloud_lab.localcloud.errors import PortTakenError
+from educloud_lab.localcloud.listening import bind
 from educloud_lab.localcloud.overview import Status
-from educloud_lab.localcloud.settings import DEFAULT_PORT, Folders, default_home
+from educloud_lab.localcloud.settings import DEFAULT_PORT, Folders
 
 
-def _out(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - the command's output
-
-
-class _CloudCommand(Application):
-    """What the subcommands share: the home, and errors as one plain paragraph."""
-
-    home = Unicode(help="Folder that holds images and the local cloud's state (default: EDUCLOUD_HOME).").tag(
-        config=True
-    )
-
-    aliases = {  # noqa: RUF012 - traitlets' own name and kind of attribute
-        "home": "_CloudCommand.home",
-        "log-level": "Application.log_level",
-    }
-
-    def _place(self) -> Path:
-        return Path(self.home).expanduser().absolute() if self.home else default_home()
-
-    def start(self) -> None:
-        """Act; exits with 1 and one paragraph when it cannot."""
-        try:
-            self._act()
-        except LocalCloudError as exc:
-            print(f"{self.name.replace('-', ' ')}: {exc}", file=sys.stderr)  # noqa: T201 - the command's own message
-            self.exit(1)
-        except BrokenPipeError:  # whoever read the output (`| head`) has seen enough
-            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the interpreter's end is silent too
-
-    def _act(self) -> None:
-        raise NotImplementedError
-
-
-class CloudStartApp(_CloudCommand):
+class CloudStartApp(CloudCommand):
     """Start the local cloud."""
 
     name = "educloud-cloud-start"
@@ -62,15 +30,15 @@ class CloudStartApp(_CloudCommand):
 
     Machines that an earlier start left running are found again. Use `educloud cloud env` to work with it by hand."""
 
-    port = Integer(None, allow_none=True, help="Port of the API; default the last one used, 8773, or a free one.").tag(
-        config=True
-    )
+    port = Integer(
+        None, allow_none=True, min=0, max=65535, help="Port of the API; default the last one used, 8773, or a free one."
+    ).tag(config=True)
     hypervisor = CaselessStrEnum(
         ["qemu", "simulated"], default_value="qemu", help="What runs machines; simulated ones cannot be logged in to."
     ).tag(config=True)
 
     aliases = {  # noqa: RUF012
-        **_CloudCommand.aliases,
+        **CloudCommand.aliases,
         "port": "CloudStartApp.port",
         "hypervisor": "CloudStartApp.hypervisor",
     }
@@ -78,41 +46,43 @@ class CloudStartApp(_CloudCommand):
     def _act(self) -> None:
         begun = time.monotonic()
         if self.hypervisor == "qemu" and (missing := without_qemu()):
-            _out(missing)
-        announced = process.start(self._place(), port=self.port, hypervisor=self.hypervisor, say=_out)
-        _print_images(process.status(self._place()))
-        if self.port is None and f":{DEFAULT_PORT}/" not in announced["endpoint_url"]:
-            _out(f"(Port {DEFAULT_PORT} is taken by another program, so another one is used.)")
-        _out(f"Ready in {time.monotonic() - begun:.1f} s.")
+            out(missing)
+        ran = process.status(self.place()).api_running
+        announced = process.start(self.place(), port=self.port, hypervisor=self.hypervisor, say=out)
+        _print_images(process.status(self.place()), self.place())
+        elsewhere = self.port is None and f":{DEFAULT_PORT}/" not in announced["endpoint_url"]
+        if elsewhere and not ran and _is_taken(DEFAULT_PORT):
+            out(f"(Port {DEFAULT_PORT} is taken by another program, so another one is used.)")
+        out(f"Ready in {time.monotonic() - begun:.1f} s.")
 
 
-class CloudStatusApp(_CloudCommand):
+class CloudStatusApp(CloudCommand):
     """Say how the local cloud is."""
 
     name = "educloud-cloud-status"
     description = "Say whether the local cloud runs, its machines, and which images are usable. Exits with 1 when down."
 
     def _act(self) -> None:
-        found = process.status(self._place())
+        found = process.status(self.place())
         if found.announcement is not None:
-            _out(f"API       running at {found.announcement['endpoint_url']} (profile {found.announcement['profile']})")
+            out(f"API       running at {found.announcement['endpoint_url']} (profile {found.announcement['profile']})")
         else:
-            _out("API       not running; start it with: educloud cloud start")
+            out("API       not running; start it with: educloud cloud start")
         gateway = (found.announcement or {}).get("gateway", {})
         where = f" at {gateway['host']}:{gateway['port']}" if gateway else ""
-        _out(f"Gateway   {'running' + where if found.gateway_running else 'not running'}")
+        out(f"Gateway   {'running' + where if found.gateway_running else 'not running'}")
         for machine in found.machines:
-            _out(f"Machine   {machine.instance_id}  {machine.state:<13} {machine.instance_type:<10} {machine.address}")
+            out(f"Machine   {machine.instance_id}  {machine.state:<13} {machine.instance_type:<10} {machine.address}")
         if not found.machines:
-            _out("Machines  none")
-        _print_images(found)
+            out("Machines  none")
+        _print_images(found, self.place())
         if (found.announcement or {}).get("hypervisor", "qemu") == "qemu" and (missing := without_qemu()):
-            _out(missing)
+            out(missing)
         if not (found.api_running and found.gateway_running):
             self.exit(1)
 
 
-class CloudStopApp(_CloudCommand):
+class CloudStopApp(CloudCommand):
     """Stop the local cloud."""
 
     name = "educloud-cloud-stop"
@@ -127,11 +97,11 @@ class CloudStopApp(_CloudCommand):
     }
 
     def _act(self) -> None:
-        did = process.stop(self._place(), leave_machines=self.leave_machines, say=_out)
-        _out("Stopped." if did else "The local cloud was not running.")
+        did = process.stop(self.place(), leave_machines=self.leave_machines, say=out)
+        out("Stopped." if did else "The local cloud was not running.")
 
 
-class CloudResetApp(_CloudCommand):
+class CloudResetApp(CloudCommand):
     """Delete the local cloud."""
 
     name = "educloud-cloud-reset"
@@ -142,23 +112,23 @@ class CloudResetApp(_CloudCommand):
     flags = {"yes": ({"CloudResetApp": {"yes": True}}, "Do not ask.")}  # noqa: RUF012
 
     def _act(self) -> None:
-        folder = Folders(self._place()).cloud
+        folder = Folders(self.place()).cloud
         if not self.yes and folder.exists():
             volumes = len(list((folder / "volumes").glob("*.qcow2")))
-            _out(f"This ends all machines and deletes {folder} with {volumes} volumes, those of your labs too.")
-            _out("It cannot be undone.")
+            out(f"This ends all machines and deletes {folder} with {volumes} volumes, those of your labs too.")
+            out("It cannot be undone.")
             try:
                 typed = input("Type reset to go on: ")
             except EOFError:
                 typed = ""
             if typed.strip() != "reset":
-                _out("Nothing was changed.")
+                out("Nothing was changed.")
                 self.exit(1)
-        process.reset(self._place(), say=_out)
-        _out("A lab that had a volume there begins anew with: Delete machine (in its card), then Start.")
+        process.reset(self.place(), say=out)
+        out("A lab that had a volume there begins anew with: Delete machine (in its card), then Start.")
 
 
-class CloudServeApp(_CloudCommand):
+class CloudServeApp(CloudCommand):
     """Serve the local cloud in the foreground."""
 
     name = "educloud-cloud-serve"
@@ -166,7 +136,7 @@ class CloudServeApp(_CloudCommand):
 
     SIGTERM and Ctrl-C end it and leave machines running; SIGUSR2 shuts them down first."""
 
-    port = Integer(None, allow_none=True, help="Port of the API.").tag(config=True)
+    port = Integer(None, allow_none=True, min=0, max=65535, help="Port of the API.").tag(config=True)
     hypervisor = CaselessStrEnum(["qemu", "simulated"], default_value="qemu", help="What runs machines.").tag(
         config=True
     )
@@ -174,11 +144,16 @@ class CloudServeApp(_CloudCommand):
         ["auto", "tcg", "kvm"], default_value="auto", help="How QEMU runs machines; auto takes KVM where it is proven."
     ).tag(config=True)
 
+    pace = Float(1.0, help="Simulated machines take so many times as long as a real tiny one; 0: no time.").tag(
+        config=True
+    )
+
     aliases = {  # noqa: RUF012
-        **_CloudCommand.aliases,
+        **CloudCommand.aliases,
         "port": "CloudServeApp.port",
         "hypervisor": "CloudServeApp.hypervisor",
         "accel": "CloudServeApp.accel",
+        "pace": "CloudServeApp.pace",
     }
 
     def _act(self) -> None:
@@ -193,26 +168,28 @@ class CloudServeApp(_CloudCommand):
             datefmt="%Y-%m-%dT%H:%M:%S%z",
         )
         logging.getLogger("educloud").setLevel(min(int(str(self.log_level)), logging.INFO))
-        settings = Settings(Folders(self._place()), hypervisor=self.hypervisor, accel=self.accel)
+        settings = Settings(
+            Folders(self.place()), hypervisor=self.hypervisor, accel=self.accel, simulated_pace=max(0.0, self.pace)
+        )
         asyncio.run(serve(settings, self.port))
 
 
-class CloudEnvApp(_CloudCommand):
+class CloudEnvApp(CloudCommand):
     """Print settings for work by hand."""
 
     name = "educloud-cloud-env"
     description = 'Print shell settings for your own EC2 tools: eval "$(educloud cloud env)".'
 
     def _act(self) -> None:
-        for name, value in process.environment(self._place()).items():
-            _out(f"export {name}={shlex.quote(value)}")
-        announcement = process.status(self._place()).announcement
+        for name, value in process.environment(self.place()).items():
+            out(f"export {name}={shlex.quote(value)}")
+        announcement = process.status(self.place()).announcement
         if announcement is not None:
             gateway = announcement["gateway"]
-            _out("# Log in to a machine that was started with your key pair (its address: DescribeInstances):")
+            out("# Log in to a machine that was started with your key pair (its address: DescribeInstances):")
             host, port = gateway["host"], gateway["port"]
-            _out(f"#   ssh-add KEY; ssh -J gateway@{host}:{port} student@ADDRESS")
-            _out(f"# or ssh -i KEY -o ProxyCommand='ssh -i KEY -p {port} -W %h:%p gateway@{host}' student@ADDRESS")
+            out(f"#   ssh-add KEY; ssh -J gateway@{host}:{port} student@ADDRESS")
+            out(f"# or ssh -i KEY -o ProxyCommand='ssh -i KEY -p {port} -W %h:%p gateway@{host}' student@ADDRESS")
 
 
 class CloudApp(Application):
@@ -228,13 +205,19 @@ class CloudApp(Application):
         "reset": (CloudResetApp, "Delete the local cloud."),
         "serve": (CloudServeApp, "Serve the local cloud in the foreground."),
         "env": (CloudEnvApp, "Print settings for work by hand."),
+        "backup": ("educloud_lab.app.cloud_backup_app.CloudBackupApp", "Write everything in the cloud into one file."),
+        "restore": ("educloud_lab.app.cloud_backup_app.CloudRestoreApp", "Bring back what a backup holds."),
     }
 
     def start(self) -> None:
         """Run the subcommand, or show the help."""
         if self.subapp is None:
-            self.print_help()
-            self.exit(1)
+            if self.extra_args:
+                known = ", ".join(self.subcommands)
+                complain(f"educloud cloud: there is no command {self.extra_args[0]!r}. There are: {known}.")
+            else:
+                self.print_help()
+            self.exit(2)
         else:
             self.subapp.start()
 
@@ -256,11 +239,24 @@ def without_qemu() -> str:
     )
 
 
-def _print_images(found: Status) -> None:
+def _is_taken(port: int) -> bool:
+    try:
+        bind(port, None).close()
+    except PortTakenError:
+        return True
+    return False
+
+
+def _print_images(found: Status, home: Path) -> None:
     for image in found.images:
         if image.state == "available":
-            _out(f"Image     {image.image_id}  {image.name} ({image.kind})")
+            out(f"Image     {image.image_id}  {image.name} ({image.kind})")
         else:
-            _out(f"Image     {image.name} cannot be used: {image.message}")
-    if not found.images:
-        _out("Images    none; build them with: educloud image build all (and start the local cloud again)")
+            out(f"Image     {image.name} cannot be used: {image.message}")
+    if found.images:
+        return
+    built = sorted(path.parent.name for path in Folders(home).images.glob("[!.]*/manifest.json"))
+    if built:
+        out(f"Images    {', '.join(built)} built; they are registered when the local cloud starts")
+    else:
+        out("Images    none; build them with: educloud image build all")

@@ -36,7 +36,7 @@ def cloud(monkeypatch):
     status = Status(True, True, CLOUD | {"gateway": {"host": "127.0.0.1", "port": 1}}, (), ())
     monkeypatch.setattr(cloud_app.process, "start", start)
     monkeypatch.setattr(cloud_app.process, "status", lambda home: status)
-    monkeypatch.setattr(cloud_app, "_out", order.append)
+    monkeypatch.setattr(cloud_app, "out", order.append)
     return order
 
 
@@ -83,3 +83,53 @@ def test_nothing_is_said_with_qemu(programs, cloud):
 def test_simulated_machines_need_no_qemu(programs, cloud):
     run(cloud_app.CloudStartApp, "--hypervisor=simulated")
     assert not [line for line in cloud if "QEMU" in line]
+
+
+def refused(capsys, app, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        app.launch_instance([*arguments])
+    app.clear_instance()
+    return ended.value.code, capsys.readouterr().err
+
+
+def test_a_command_that_does_not_exist_is_said_to(capsys):
+    code, said = refused(capsys, cloud_app.CloudApp, "strat")
+    assert code == 2
+    assert "there is no command 'strat'" in said
+    assert "start, status" in said
+
+
+@pytest.mark.parametrize("extra", [["now"], ["--nosuch=3"], ["--nosuch", "3"]])
+def test_what_is_not_understood_is_not_ignored(capsys, cloud, extra):
+    code, said = refused(capsys, cloud_app.CloudStartApp, *extra)
+    assert code == 2
+    assert ("nothing was done" in said.lower()) is True
+    assert cloud == []
+
+
+@pytest.mark.parametrize("port", ["65536", "-1"])
+def test_a_port_has_limits(capsys, cloud, port):
+    code, said = refused(capsys, cloud_app.CloudStartApp, f"--port={port}")
+    assert code == 1
+    assert "65535" in said or "0" in said
+    assert cloud == []
+
+
+@pytest.mark.parametrize(("ran", "taken", "said"), [(True, True, 0), (False, True, 1), (False, False, 0)])
+def test_another_port_is_explained_where_the_usual_one_is_taken(programs, cloud, monkeypatch, ran, taken, said):
+    elsewhere = CLOUD | {"endpoint_url": "http://127.0.0.1:8774/"}
+    status = Status(ran, True, elsewhere, (), ())
+    monkeypatch.setattr(cloud_app.process, "status", lambda home: status)
+    monkeypatch.setattr(cloud_app.process, "start", lambda home, **_options: elsewhere)
+    monkeypatch.setattr(cloud_app, "_is_taken", lambda port: taken)
+    run(cloud_app.CloudStartApp)
+    assert sum("is taken by another program" in line for line in cloud) == said
+
+
+def test_images_that_are_built_are_shown_before_the_cloud_ever_started(programs, cloud, tmp_path):
+    (tmp_path / "images/tiny").mkdir(parents=True)
+    (tmp_path / "images/tiny/manifest.json").write_text("{}")
+    made = cloud_app.CloudStatusApp()
+    made.initialize([f"--home={tmp_path}"])
+    made.start()
+    assert any("tiny built" in line for line in cloud)

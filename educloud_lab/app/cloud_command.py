@@ -1,0 +1,75 @@
+"""What the subcommands of ``educloud cloud`` share: the home, errors as one paragraph, nothing ignored in silence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from traitlets import Unicode
+from traitlets.config import Application
+from traitlets.config.loader import KVArgParseConfigLoader
+
+from educloud_lab.localcloud.errors import LocalCloudError
+from educloud_lab.localcloud.settings import default_home
+
+
+def out(text: str) -> None:
+    """Print one line of a command's output at once."""
+    print(text, flush=True)  # noqa: T201 - the command's output
+
+
+def complain(text: str) -> None:
+    """Print one paragraph about what went wrong."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's own message
+
+
+class _StrictLoader(KVArgParseConfigLoader):
+    """Refuses options that do not exist: traitlets only warns, and does what was not meant."""
+
+    def _handle_unrecognized_alias(self, arg: str) -> NoReturn:
+        complain(f"There is no option --{arg}; nothing was done. See --help.")
+        sys.exit(2)
+
+
+class CloudCommand(Application):
+    """A subcommand. Exits with 1 when it could not do what was asked, with 2 when that was not understood."""
+
+    home = Unicode(help="Folder that holds images and the local cloud's state (default: EDUCLOUD_HOME).").tag(
+        config=True
+    )
+
+    aliases = {  # noqa: RUF012 - traitlets' own name and kind of attribute
+        "home": "CloudCommand.home",
+        "log-level": "Application.log_level",
+    }
+
+    takes: tuple[str, ...] = ()
+    """Names of the arguments that it needs, all of them."""
+
+    def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
+        return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands)
+
+    def place(self) -> Path:
+        """Return the home that this command is about."""
+        return Path(self.home).expanduser().absolute() if self.home else default_home()
+
+    def start(self) -> None:
+        """Act; exits with one paragraph when it cannot."""
+        name = self.name.replace("-", " ")
+        if len(self.extra_args) != len(self.takes):
+            takes = "takes " + " and ".join(self.takes) if self.takes else "takes no arguments"
+            given = f"{' '.join(self.extra_args)!r}" if self.extra_args else "none"
+            complain(f"{name}: it {takes}, and was given {given}. Nothing was done. See --help.")
+            self.exit(2)
+        try:
+            self._act()
+        except LocalCloudError as exc:
+            complain(f"{name}: {exc}")
+            self.exit(1)
+        except BrokenPipeError:  # whoever read the output (`| head`) has seen enough
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the interpreter's end is silent too
+
+    def _act(self) -> None:
+        raise NotImplementedError
