@@ -11,12 +11,11 @@ import asyncio
 
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, HypervisorError, NoSlotError
 from educloud_lab.localcloud.hypervisor.qemu_command import PORT_COUNT, block_node, device_id, disk_device, port_id
-from educloud_lab.localcloud.hypervisor.qemu_layers import close_nodes
+from educloud_lab.localcloud.hypervisor.qemu_layers import ROOT, close_nodes
 from educloud_lab.localcloud.hypervisor.qemu_monitor import CommandRefusedError, Monitor, event_data
 
 _PERIPHERAL = "/machine/peripheral"
 _DEVICE_PREFIX = device_id("")
-ROOT = "root"
 
 # A request that comes before the guest's kernel listens is lost, and QEMU refuses another for 5 s.
 _ASK_AGAIN_S = 5.5

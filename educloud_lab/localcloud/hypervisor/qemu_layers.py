@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from educloud_lab.localcloud.hypervisor.base import HypervisorError
+from educloud_lab.localcloud.hypervisor.base import DiskRefusedError, HypervisorError
 from educloud_lab.localcloud.hypervisor.qemu_command import device_id
 from educloud_lab.localcloud.hypervisor.qemu_monitor import CommandRefusedError, Monitor
 
+ROOT = "root"
 _POLL_S = 0.2
 _STOP_POLL_S = 0.02
 _STREAM_BYTES_A_S = 256 * 1024 * 1024  # the guest's own reads and writes come first
@@ -48,27 +49,31 @@ async def switch(monitor: Monitor, disk_id: str, overlay: Path, tag: str) -> boo
 
     Raises
     ------
-    CommandRefusedError
+    DiskRefusedError
         The guest still writes to the file that it wrote to.
     MonitorLostError
         Whether it switched is not known; ask again.
     """
     node = f"{disk_id}.{tag}"
     active = await active_node(monitor, disk_id)
-    if active is None or active == node:
-        return active is not None
+    if active is None:
+        if disk_id != ROOT:  # a plug left half done holds the file open, and never comes to anything
+            await close_nodes(monitor, disk_id)
+        return False
+    if active == node:
+        return True
     await stop_jobs(monitor, disk_id)
     with contextlib.suppress(CommandRefusedError):  # there from a try before; if not, what follows says so
         await monitor.execute("blockdev-add", _overlay_node(node, overlay))
     with _name_of(active, overlay):
         try:
             await monitor.execute("blockdev-snapshot", {"node": active, "overlay": node}, limit_s=_SWITCH_LIMIT_S)
-        except CommandRefusedError:
+        except CommandRefusedError as error:
             if await active_node(monitor, disk_id) == node:
                 return True
-            with contextlib.suppress(HypervisorError):
+            with contextlib.suppress(CommandRefusedError):
                 await monitor.execute("blockdev-del", {"node-name": node})
-            raise
+            raise DiskRefusedError(f"{disk_id} goes on in the file that it has: {error.reason}") from error
     return True
 
 

@@ -96,3 +96,37 @@ def test_a_pid_file_that_leads_nowhere(tmp_path, text):
     (tmp_path / "pid").write_text(text)
     assert find_by_pidfile(tmp_path / "pid") is None
     assert find_by_pidfile(tmp_path / "none") is None
+
+
+async def test_quiet_is_when_nobody_has_or_wants_a_place():
+    queue = StartQueue(1)
+    await queue.quiet(0)
+    await queue.enter()
+    waiting = asyncio.create_task(queue.enter())
+    quiet = asyncio.create_task(queue.quiet(0))
+    await asyncio.wait({quiet}, timeout=0)
+    queue.leave()
+    await waiting
+    await asyncio.wait({quiet}, timeout=0)
+    assert not quiet.done()
+    queue.leave()
+    await quiet
+
+
+async def test_who_gives_up_waiting_is_not_counted_any_more():
+    queue = StartQueue(1)
+    await queue.enter()
+    waiting = asyncio.create_task(queue.enter())
+    await asyncio.wait({waiting}, timeout=0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    queue.leave()
+    await asyncio.wait_for(queue.quiet(0), 5)
+
+
+async def test_a_machine_that_answers_gives_its_place_to_the_next():
+    queue = StartQueue(1)
+    await queue.enter()
+    queue.leave_when_settled(os.getpid(), read_stat(os.getpid()).start_ticks, lambda: True)
+    await asyncio.wait_for(queue.enter(), 5)
+    await queue.close()
