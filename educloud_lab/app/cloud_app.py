@@ -17,6 +17,7 @@ from traitlets.config import Application
 from educloud_lab.app.cloud_command import CloudCommand, complain, out
 from educloud_lab.localcloud import process
 from educloud_lab.localcloud.errors import PortTakenError
+from educloud_lab.localcloud.hypervisor.templates import TemplateStore
 from educloud_lab.localcloud.listening import bind
 from educloud_lab.localcloud.overview import Status
 from educloud_lab.localcloud.settings import DEFAULT_PORT, Folders
@@ -76,6 +77,9 @@ class CloudStatusApp(CloudCommand):
         if not found.machines:
             out("Machines  none")
         _print_images(found, self.place())
+        for template in TemplateStore(Folders(self.place()).templates).all():
+            image, size = template.image, f"{template.memory_mib} MiB of memory, {template.kept_bytes >> 20} MiB on disk"
+            out(f"Template  {image.parent.name} {image.name}: {size}; new machines of this size start from it")
         if (found.announcement or {}).get("hypervisor", "qemu") == "qemu" and (missing := without_qemu()):
             out(missing)
         if not (found.api_running and found.gateway_running):

@@ -21,6 +21,18 @@ def default_home() -> Path:
     return Path(base) / "educloud-lab"
 
 
+def default_warm() -> str:
+    """Return ``EDUCLOUD_WARM``: ``auto`` (first starts go on from a saved memory where there is one) or ``off``.
+
+    Without it ``auto``, but ``off`` on Binder, where everything is new each time: the memory is saved after the first
+    start, at the cost of a second one, and hardly anybody makes a second machine there.
+    """
+    chosen = os.environ.get("EDUCLOUD_WARM", "")
+    if chosen in {"auto", "off"}:
+        return chosen
+    return "off" if os.environ.get("BINDER_LAUNCH_HOST") or os.environ.get("BINDER_SERVICE_HOST") else "auto"
+
+
 @dataclass(frozen=True, slots=True)
 class Folders:
     """The local cloud's files under one home. Nothing is made until :meth:`make` is called."""
@@ -144,8 +156,10 @@ class Settings:
     hypervisor: str = "qemu"  # qemu, simulated
     simulated_pace: float = 0.0  # simulated machines take this many times as long as a real tiny one; 0: no time
     accel: str = "auto"
-    warm: str = "auto"  # auto: first starts go on from a saved memory where there is one; off: every start boots
+    warm: str = field(default_factory=default_warm)
     network: str = "172.16.64.0/18"
+    network_driver: str | None = None  # auto, netns, slirp; None: as remembered, else auto
+    outbound: bool | None = None  # whether machines reach the outside; None: as remembered, else not
     stop_grace_s: float = 30.0
     terminated_listed_s: float = 3600.0
     deleted_listed_s: float = 600.0
