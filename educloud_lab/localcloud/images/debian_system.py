@@ -82,6 +82,7 @@ _HELD_UNITS = (
     *("systemd-sysctl.service", "dev-mqueue.mount", "sys-fs-fuse-connections.mount", "systemd-sysusers.service"),
     *("systemd-remount-fs.service",),
 )
+_LOG = "/var/log/alternatives.log"
 _SYSTEM_USERS = f"""\
 _apt:x:42:65534::/nonexistent:/usr/sbin/nologin
 messagebus:x:100:106::/nonexistent:/usr/sbin/nologin
@@ -146,6 +147,7 @@ def finish(
     (tree / "etc/sudoers.d/student").chmod(0o440)
     _certificates(tree)
     library_cache(tree)
+    shutil.rmtree(tree / "var/cache/ldconfig", ignore_errors=True)  # times and inode numbers of this computer
     compile_python(tree, tree / "usr/lib/python3", tree / "usr/share/python3")
 
 
@@ -199,13 +201,16 @@ def _accounts(tree: Path, ownership: dict[str, tuple[int, int]]) -> None:
 
 
 def _alternatives(tree: Path) -> None:
+    (tree / "var/log").mkdir(parents=True, exist_ok=True)
     for place, name, program, priority, others in _ALTERNATIVES:
         followers = [part for other, (where, to) in others.items() for part in ("--slave", where, other, to)]
         run(
             "setting alternatives",
-            ["update-alternatives", "--root", tree, "--quiet", "--force", "--log", "/dev/null",
+            ["update-alternatives", "--root", tree, "--quiet", "--force", "--log", _LOG,
              "--install", place, name, program, str(priority), *followers],
         )  # fmt: skip
+    # It holds the time of the build.
+    (tree / _LOG.lstrip("/")).unlink(missing_ok=True)
 
 
 def _certificates(tree: Path) -> None:

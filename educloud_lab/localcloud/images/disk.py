@@ -1,16 +1,18 @@
 """A folder made into a root disk: ext4 in a compressed qcow2, without privileges and reproducibly.
 
-``mke2fs -d`` copies the folder; ``debugfs`` then sets what a folder of an ordinary user cannot hold (owners) or
-holds by accident (times of access and change). The same folder gives the same bytes.
+``debugfs`` copies the folder, file by file in the order of their names: ``mke2fs -d`` would take them in the order in
+which this computer's disk happens to list them. It then sets what a folder of an ordinary user cannot hold (owners) or
+holds by accident (times). The same folder gives the same bytes, wherever it lies.
 """
 
 from __future__ import annotations
 
-import os
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from educloud_lab.localcloud.images.errors import ImageBuildError
 from educloud_lab.localcloud.images.tools import run
 
 # Names the file system; fixed, so that the same content gives the same bytes.
@@ -32,8 +34,6 @@ def make_disk(tree: Path, ownership: Mapping[str, tuple[int, int]], size_bytes: 
         A tool failed, for example because the disk is full.
     """
     raw, disk = work / "root.raw", work / "root.qcow2"
-    for path in _everything(tree):
-        os.utime(path, (epoch_s, epoch_s), follow_symlinks=False)
     env = {"E2FSPROGS_FAKE_TIME": str(epoch_s), "SOURCE_DATE_EPOCH": str(epoch_s), "MKE2FS_DEVICE_SECTSIZE": "512"}
     with raw.open("wb") as stream:
         stream.truncate(size_bytes)
@@ -43,11 +43,12 @@ def make_disk(tree: Path, ownership: Mapping[str, tuple[int, int]], size_bytes: 
         ["mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-U", str(ROOT_UUID), "-m", "1", "-I", "256",
          "-E", f"root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1,hash_seed={ROOT_UUID}",
          "-O", "^metadata_csum_seed,^orphan_file" if _mke2fs_knows_orphan_file() else "^metadata_csum_seed",
-         "-d", tree, raw],
+         raw],
         env=env,
     )  # fmt: skip
-    run("setting owners in the file system", ["debugfs", "-w", "-f", "-", raw], env=env,
-        stdin="".join(_commands(tree, ownership, epoch_s)))  # fmt: skip
+    commands = "".join([*_copies(tree), *_owners_and_times(tree, ownership, epoch_s)])
+    filling: list[str | Path] = ["debugfs", "-w", "-f", "-", raw]
+    _check_answers(run("filling the file system", filling, env=env, stdin=commands, with_errors=True))
     run("checking the file system", ["e2fsck", "-f", "-n", raw], env=env)
     run(
         "packing the root disk",
@@ -57,23 +58,64 @@ def make_disk(tree: Path, ownership: Mapping[str, tuple[int, int]], size_bytes: 
     return disk
 
 
-def _everything(tree: Path) -> list[Path]:
-    # Folders last, so that what is done inside them does not change their times again.
-    paths = sorted(tree.rglob("*"), key=lambda path: (path.is_dir() and not path.is_symlink(), str(path)))
-    return [*paths, tree]
+def _names(tree: Path) -> list[str]:
+    return sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*"))
 
 
-def _commands(tree: Path, ownership: Mapping[str, tuple[int, int]], epoch_s: int) -> Iterator[str]:
-    names = ["", "lost+found", *sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*"))]
-    for name in names:
+def _quoted(path: str) -> str:
+    if "\n" in path:
+        raise ImageBuildError(f"A package holds an unusable path: {path!r}.")
+    return '"' + path.replace('"', '""') + '"'
+
+
+def _copies(tree: Path) -> Iterator[str]:
+    """Commands that copy everything; of a file with several names the first is copied, the others are linked to it."""
+    seen: dict[int, tuple[str, int]] = {}
+    for name in _names(tree):
+        path, place = tree / name, _quoted(f"/{name}")
+        facts = path.lstat()
+        if stat.S_ISDIR(facts.st_mode):
+            yield f"mkdir {place}\n"
+        elif stat.S_ISLNK(facts.st_mode):
+            yield f"symlink {place} {_quoted(str(path.readlink()))}\n"
+            continue
+        elif facts.st_ino in seen:
+            first, count = seen[facts.st_ino]
+            seen[facts.st_ino] = (first, count + 1)
+            yield f"ln {first} {place}\nsif {first} links_count {count + 1}\n"
+            continue
+        else:
+            yield f"write {_quoted(str(path))} {place}\n"
+            seen[facts.st_ino] = (place, 1)
+        yield f"sif {place} mode 0{facts.st_mode:o}\n"
+
+
+def _owners_and_times(tree: Path, ownership: Mapping[str, tuple[int, int]], epoch_s: int) -> Iterator[str]:
+    for name in ["", "lost+found", *_names(tree)]:
         uid, gid = ownership.get(name, (0, 0))
-        quoted = '"/' + name.replace('"', '""') + '"'
+        quoted = _quoted(f"/{name}")
         for field, value in (("uid", str(uid)), ("gid", str(gid))):
             yield f"sif {quoted} {field} {value}\n"
         for field in ("atime", "ctime", "mtime", "crtime"):
             yield f"sif {quoted} {field} @{epoch_s}\n"
         for field in ("atime_extra", "ctime_extra", "mtime_extra", "crtime_extra"):
             yield f"sif {quoted} {field} 0\n"
+
+
+def _check_answers(output: str) -> None:
+    """Find what went wrong: debugfs repeats each command, says little else, and ends with status 0 whatever happens.
+
+    Raises
+    ------
+    ImageBuildError
+        A command was answered with something other than success.
+    """
+    strangers = [line for line in output.splitlines() if line and not line.startswith(("debugfs", "Allocated inode"))]
+    if strangers:
+        hint = " The disk is full." if any("space" in line.lower() for line in strangers) else ""
+        raise ImageBuildError(
+            f"Filling the file system failed; earlier images are as they were.{hint}\n  " + "\n  ".join(strangers[:8])
+        )
 
 
 def _mke2fs_knows_orphan_file() -> bool:

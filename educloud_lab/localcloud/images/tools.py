@@ -55,12 +55,14 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: str | None = None,
+    with_errors: bool = False,
 ) -> str:
     """Run one program to its end and return its standard output.
 
     Parameters
     ----------
     what : the purpose, for the message when it fails ("making the file system").
+    with_errors : return what it said on standard error too, after the rest.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def run(
             f"{what.capitalize()} failed ({command[0]} ended with status {done.returncode}); "
             f"earlier images are as they were.{hint}\n  {tail}"
         )
-    return done.stdout
+    return done.stdout + (done.stderr if with_errors else "")
 
 
 def build_error(what: str, exc: OSError) -> ImageBuildError:
