@@ -78,8 +78,8 @@ class CloudStatusApp(CloudCommand):
             out("Machines  none")
         _print_images(found, self.place())
         for template in TemplateStore(Folders(self.place()).templates).all():
-            image, size = template.image, f"{template.memory_mib} MiB of memory, {template.kept_bytes >> 20} MiB on disk"
-            out(f"Template  {image.parent.name} {image.name}: {size}; new machines of this size start from it")
+            image, mib = template.image, template.kept_bytes >> 20
+            out(f"Template  {image.parent.name} {image.name}, {template.memory_mib} MiB of memory ({mib} MiB on disk)")
         if (found.announcement or {}).get("hypervisor", "qemu") == "qemu" and (missing := without_qemu()):
             out(missing)
         if not (found.api_running and found.gateway_running):
