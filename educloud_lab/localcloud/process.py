@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import http.client
 import json
-import os
 import shutil
 import signal
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from educloud_lab.gateway.config import GatewayConfig
 from educloud_lab.localcloud.accounts import load_accounts, write_private
+from educloud_lab.localcloud.command import api_answers, kill_machines, read_json, serialised, stop_gateway
 from educloud_lab.localcloud.errors import LocalCloudError, StartFailedError
 from educloud_lab.localcloud.listening import bind
 from educloud_lab.localcloud.overview import Status, read_rows
@@ -49,9 +44,9 @@ def start(
     folders = Folders(home)
     folders.make()
     folders.runtime()
-    with _serialised(folders):
-        api = _read(folders.cloud / "api.state.json")
-        if _api_answers(api):
+    with serialised(folders):
+        api = read_json(folders.cloud / "api.state.json")
+        if api_answers(api):
             if port is not None and api["port"] != port:
                 raise LocalCloudError(
                     f"The local cloud already runs, on port {api['port']}. It was left alone; run"
@@ -69,9 +64,9 @@ def start(
             launch(
                 arguments, folders.log / "api.log", folders.home, lambda pid: _api_ready(folders, pid), READY_LIMIT_S
             )
-            api = _read(folders.cloud / "api.state.json")
+            api = read_json(folders.cloud / "api.state.json")
             tell(f"The local cloud answers at {_endpoint(api)}.")
-        gateway = _read(folders.gateway / "gateway.state.json")
+        gateway = read_json(folders.gateway / "gateway.state.json")
         if is_alive(gateway.get("pid"), gateway.get("start_ticks")):
             tell(f"The gateway already runs (process {gateway['pid']}).")
         else:
@@ -87,13 +82,13 @@ def start(
 def status(home: Path) -> Status:
     """Look at the cloud without changing anything."""
     folders = Folders(home)
-    api, gateway = _read(folders.cloud / "api.state.json"), _read(folders.gateway / "gateway.state.json")
-    running = _api_answers(api)
+    api, gateway = read_json(folders.cloud / "api.state.json"), read_json(folders.gateway / "gateway.state.json")
+    running = api_answers(api)
     machines, images = read_rows(folders.state)
     return Status(
         api_running=running,
         gateway_running=is_alive(gateway.get("pid"), gateway.get("start_ticks")),
-        announcement=_read(folders.announcement) or None if running else None,
+        announcement=read_json(folders.announcement) or None if running else None,
         machines=machines,
         images=images,
     )
@@ -105,8 +100,8 @@ def stop(home: Path, *, leave_machines: bool = False, say: Callable[[str], None]
     folders = Folders(home)
     if not folders.cloud.exists():
         return False
-    with _serialised(folders):
-        api, did = _read(folders.cloud / "api.state.json"), False
+    with serialised(folders):
+        api, did = read_json(folders.cloud / "api.state.json"), False
         if is_alive(api.get("pid"), api.get("start_ticks")):
             did = True
             tell("Stopping the local cloud." if leave_machines else "Shutting machines down; this takes some seconds.")
@@ -117,7 +112,7 @@ def stop(home: Path, *, leave_machines: bool = False, say: Callable[[str], None]
             did = True
             tell("The local cloud was not running; shutting down the machines that it left.")
             asyncio.run(_halt(folders, api))
-        did = _stop_gateway(folders) or did
+        did = stop_gateway(folders) or did
         folders.announcement.unlink(missing_ok=True)
         return did
 
@@ -129,13 +124,13 @@ def reset(home: Path, *, say: Callable[[str], None] | None = None) -> None:
     if not folders.cloud.exists():
         tell("There is no local cloud.")
         return
-    with _serialised(folders):
-        api = _read(folders.cloud / "api.state.json")
+    with serialised(folders):
+        api = read_json(folders.cloud / "api.state.json")
         if is_alive(api.get("pid"), api.get("start_ticks")):
             end_surely(api["pid"], api["start_ticks"], 20.0)
-        _stop_gateway(folders)
+        stop_gateway(folders)
         # Machines are found by the hypervisor's own records, so that even a broken state can be reset.
-        count = asyncio.run(_kill_machines(folders, str(api.get("hypervisor", "qemu"))))
+        count = asyncio.run(kill_machines(folders, str(api.get("hypervisor", "qemu"))))
         tell(f"{count} machines were ended." if count else "No machines were running.")
         remove_runtime_folder(folders.home, folders.cloud)
         shutil.rmtree(folders.cloud)
@@ -144,7 +139,7 @@ def reset(home: Path, *, say: Callable[[str], None] | None = None) -> None:
 
 def _start_gateway(folders: Folders) -> dict[str, Any]:
     path = folders.gateway / "gateway.json"
-    last = _read(path).get("listen_port", 0)
+    last = read_json(path).get("listen_port", 0)
     for port in dict.fromkeys((last if isinstance(last, int) else 0, 0)):
         GatewayConfig(listen_port=port).write(path)
         try:
@@ -152,7 +147,7 @@ def _start_gateway(folders: Folders) -> dict[str, Any]:
                 ["gateway", f"--config={path}"],
                 folders.log / "gateway.log",
                 folders.home,
-                lambda pid: _read(folders.gateway / "gateway.state.json").get("pid") == pid,
+                lambda pid: read_json(folders.gateway / "gateway.state.json").get("pid") == pid,
                 READY_LIMIT_S,
             )
         except StartFailedError:
@@ -160,18 +155,10 @@ def _start_gateway(folders: Folders) -> dict[str, Any]:
                 raise
             continue  # the port that it had last time may be taken by now: any other will do
         break
-    state = _read(folders.gateway / "gateway.state.json")
+    state = read_json(folders.gateway / "gateway.state.json")
     # The same port the next time, so that what people wrote into their SSH configuration stays right.
     GatewayConfig(listen_port=state["port"]).write(path)
     return state
-
-
-def _stop_gateway(folders: Folders) -> bool:
-    gateway = _read(folders.gateway / "gateway.state.json")
-    if not is_alive(gateway.get("pid"), gateway.get("start_ticks")):
-        return False
-    end_surely(gateway["pid"], gateway["start_ticks"], 10.0)
-    return True
 
 
 def _announcement(api: dict[str, Any], gateway: dict[str, Any]) -> dict[str, Any]:
@@ -194,41 +181,8 @@ def _endpoint(api: dict[str, Any]) -> str:
 
 
 def _api_ready(folders: Folders, pid: int) -> bool:
-    api = _read(folders.cloud / "api.state.json")
-    return api.get("pid") == pid and _api_answers(api)
-
-
-def _api_answers(api: dict[str, Any]) -> bool:
-    """Whether the recorded process runs and it is the one that answers at its port."""
-    if not is_alive(api.get("pid"), api.get("start_ticks")):
-        return False
-    request = urllib.request.Request(f"http://{api['host']}:{api['port']}/services/ping")
-    # No proxy: one that is set in the environment knows nothing of this computer's loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=5) as answer:
-            return bool(json.load(answer).get("boot_id") == api["boot_id"])
-    except (OSError, ValueError, http.client.HTTPException):
-        return False
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-@contextlib.contextmanager
-def _serialised(folders: Folders) -> Iterator[None]:
-    """Let only one command at a time change the processes; a second one waits."""
-    descriptor = os.open(folders.home / ".cloud-command.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    api = read_json(folders.cloud / "api.state.json")
+    return api.get("pid") == pid and api_answers(api)
 
 
 async def _halt(folders: Folders, api: dict[str, Any]) -> None:
@@ -236,22 +190,6 @@ async def _halt(folders: Folders, api: dict[str, Any]) -> None:
     from educloud_lab.localcloud.settings import Settings
 
     await halt(Settings(folders, hypervisor=str(api.get("hypervisor", "qemu"))))
-
-
-async def _kill_machines(folders: Folders, kind: str) -> int:
-    from educloud_lab.localcloud.service import make_hypervisor  # heavy: only the command that needs it pays
-    from educloud_lab.localcloud.settings import Settings
-
-    hypervisor = make_hypervisor(Settings(folders, hypervisor=kind))
-    await hypervisor.open()
-    try:
-        found = list(await hypervisor.report_all())
-        for instance_id in found:
-            await hypervisor.kill(instance_id)
-            await hypervisor.forget(instance_id)
-    finally:
-        await hypervisor.close()
-    return len(found)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -263,7 +201,7 @@ def environment(home: Path) -> dict[str, str]:
         The cloud does not run.
     """
     folders = Folders(home)
-    announcement = _read(folders.announcement)
+    announcement = read_json(folders.announcement)
     if not announcement:
         raise LocalCloudError("The local cloud does not run. Start it with: educloud cloud start")
     account, secret = load_accounts(folders.credentials).named("educloud")
