@@ -39,10 +39,11 @@ class NetworkLeg:
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """A machine whose process lives: its card, and the process."""
+    """A machine whose process lives: its card, the process, and the name of the driver that connected it."""
 
     leg: NetworkLeg
     pid: int
+    driver: str
 
 
 class NetworkDriver(Protocol):
@@ -50,7 +51,7 @@ class NetworkDriver(Protocol):
 
     @property
     def name(self) -> str:
-        """The driver's name, as records and the doctor have it."""
+        """The name of the driver for new machines, as records and the doctor have it."""
 
     def arguments(self, leg: NetworkLeg) -> list[str]:
         """QEMU arguments for the card. Raises NetworkError when the address cannot be served.
@@ -60,8 +61,11 @@ class NetworkDriver(Protocol):
         section of its own in the stream, a tap has none.
         """
 
-    def prefix(self) -> list[str]:
+    def prefix(self, leg: NetworkLeg) -> list[str]:
         """What stands before QEMU's own command ([] for nothing): it runs QEMU in the driver's namespace."""
+
+    def used_by(self, leg: NetworkLeg) -> str:
+        """Name of the driver that connects this machine, for its record."""
 
     async def open(self, living: Sequence[Living]) -> None:
         """Make ready, and take over the machines that live. Raises NetworkError."""
@@ -76,7 +80,7 @@ class NetworkDriver(Protocol):
         """Take note of the process of a plugged machine, once it runs."""
 
     async def unplug(self, leg: NetworkLeg) -> None:
-        """Take the place away, after the machine has ended. Never raises for one that is not there."""
+        """Take the place away, after the machine has ended. Raises nothing."""
 
     async def apply(self, policy: Policy) -> None:
         """Put in force who may reach whom. Raises NetworkError; the former policy stays."""

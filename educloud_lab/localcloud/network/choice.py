@@ -16,7 +16,7 @@ from pathlib import Path
 
 from educloud_lab.localcloud.accounts import write_private
 from educloud_lab.localcloud.network import trial
-from educloud_lab.localcloud.network.base import Living, NetworkDriver, NetworkError, NetworkLeg
+from educloud_lab.localcloud.network.base import HumanMonitor, Living, NetworkDriver, NetworkError, NetworkLeg
 from educloud_lab.localcloud.network.netns import NetnsNetwork, interpreter_environment
 from educloud_lab.localcloud.network.policy import Policy
 from educloud_lab.localcloud.network.slirp import SlirpNetwork
@@ -106,7 +106,7 @@ async def choose(setting: str, *, outbound: bool, living: frozenset[str] = froze
 
 
 class Networks:
-    """The drivers of one cloud.
+    """The drivers of one cloud, behind one driver's face: each machine stays with the one that it was plugged by.
 
     Parameters
     ----------
@@ -121,14 +121,8 @@ class Networks:
     ) -> None:
         self._drivers = dict(drivers)
         self._memory = memory
+        self._used: dict[str, str] = {}  # address -> driver
         self.choice = Choice(setting if setting != AUTO else SLIRP, "not tried yet", setting, outbound)
-
-    @classmethod
-    def of(cls, driver: NetworkDriver) -> Networks:
-        """Give a network of one driver, already chosen."""
-        networks = cls({driver.name: driver}, setting=driver.name, outbound=False, memory=None)
-        networks.choice = Choice(driver.name, "the only one", driver.name)
-        return networks
 
     @classmethod
     def make(
@@ -152,15 +146,23 @@ class Networks:
         return cls(drivers, setting=chosen, outbound=outside, memory=memory)
 
     @property
-    def current(self) -> NetworkDriver:
+    def name(self) -> str:
         """The driver of new machines."""
-        return self._drivers[self.choice.driver]
+        return self.choice.driver
 
-    def named(self, name: str) -> NetworkDriver:
-        """Give the driver of a machine's record; the current one for a name that is none."""
-        return self._drivers.get(name, self.current)
+    def arguments(self, leg: NetworkLeg) -> list[str]:
+        """Give QEMU's arguments for the card. Raises NetworkError."""
+        return self._of(leg).arguments(leg)
 
-    async def open(self, living: Mapping[str, Sequence[Living]]) -> None:
+    def prefix(self, leg: NetworkLeg) -> list[str]:
+        """Give what stands before QEMU's command. Raises NetworkError."""
+        return self._of(leg).prefix(leg)
+
+    def used_by(self, leg: NetworkLeg) -> str:
+        """Give the driver of a machine."""
+        return self._of(leg).name
+
+    async def open(self, living: Sequence[Living]) -> None:
         """Choose, and take over the machines that live.
 
         With ``auto`` whatever fails leads to slirp, and is logged.
@@ -171,11 +173,12 @@ class Networks:
             ``netns`` was asked for by name and does not work here.
         """
         setting, outbound = self.choice.setting, self.choice.outbound
-        if len(self._drivers) > 1:
-            self.choice = await choose(setting, outbound=outbound, living=frozenset(living))
-        for name in {*living, self.choice.driver} & self._drivers.keys():
+        self._used |= {machine.leg.address: machine.driver for machine in living}
+        used = frozenset(machine.driver for machine in living)
+        self.choice = await choose(setting, outbound=outbound, living=used)
+        for name in sorted({*used, self.choice.driver} & self._drivers.keys()):
             try:
-                await self._drivers[name].open(living.get(name, ()))
+                await self._drivers[name].open([machine for machine in living if machine.driver == name])
             except (NetworkError, OSError) as error:
                 log.error("The %s network could not be opened: %s", name, error)
                 if name == NETNS and self.choice.driver == NETNS:
@@ -194,6 +197,33 @@ class Networks:
         for driver in self._drivers.values():
             await driver.close()
 
+    async def plug(self, leg: NetworkLeg) -> None:
+        """Make a new machine's place; with ``auto``, where netns fails, a place of its own with slirp.
+
+        Raises
+        ------
+        NetworkError
+            The driver that was asked for by name could not.
+        """
+        name = self._used.get(leg.address, self.choice.driver)
+        try:
+            await self._drivers[name].plug(leg)
+        except NetworkError as error:
+            if self.choice.setting != AUTO or name == SLIRP:
+                raise
+            log.error("%s is connected by slirp, alone, since netns failed: %s", leg.address, error)
+            name = SLIRP
+        self._used[leg.address] = name
+
+    def alive(self, leg: NetworkLeg, pid: int) -> None:
+        """Take note of a machine's process."""
+        self._of(leg).alive(leg, pid)
+
+    async def unplug(self, leg: NetworkLeg) -> None:
+        """Take a machine's place away."""
+        await self._of(leg).unplug(leg)
+        self._used.pop(leg.address, None)
+
     async def apply(self, policy: Policy) -> None:
         """Put a policy in force in every driver. Raises NetworkError."""
         for driver in self._drivers.values():
@@ -204,11 +234,13 @@ class Networks:
         doors = (driver.door(address) for driver in self._drivers.values())
         return next((door for door in doors if door is not None), None)
 
-    async def plug(self, leg: NetworkLeg) -> NetworkDriver:
-        """Make a new machine's place and give its driver. Raises NetworkError."""
-        driver = self.current
-        await driver.plug(leg)
-        return driver
+    async def endpoint(self, leg: NetworkLeg, port: int, human: HumanMonitor) -> tuple[str, int] | None:
+        """Give the host's way to a machine's port. Raises NetworkError."""
+        return await self._of(leg).endpoint(leg, port, human)
+
+    def _of(self, leg: NetworkLeg) -> NetworkDriver:
+        name = self._used.get(leg.address, self.choice.driver)
+        return self._drivers.get(name, self._drivers[self.choice.driver])
 
 
 def recall(memory: Path) -> Choice | None:

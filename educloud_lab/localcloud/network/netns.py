@@ -74,7 +74,11 @@ class NetnsNetwork:
         netdev = f"tap,id={NETDEV},ifname={tap_name(leg.address)},script=no,downscript=no,vhost=off,vnet_hdr=off"
         return ["-netdev", netdev, "-device", CARD.format(mac=leg.mac)]
 
-    def prefix(self) -> list[str]:
+    def used_by(self, leg: NetworkLeg) -> str:
+        """Give its own name."""
+        return self.name
+
+    def prefix(self, leg: NetworkLeg) -> list[str]:
         """Run QEMU in the namespaces: its process keeps them alive, whatever becomes of the holder."""
         # --preserve-credentials: the groups that open /dev/kvm stay.
         command = _tool("nsenter")

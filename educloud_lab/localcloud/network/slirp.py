@@ -78,9 +78,13 @@ class SlirpNetwork:
         )
         return ["-netdev", netdev, "-device", CARD.format(mac=leg.mac)]
 
-    def prefix(self) -> list[str]:
+    def prefix(self, leg: NetworkLeg) -> list[str]:
         """QEMU runs as it is."""
         return []
+
+    def used_by(self, leg: NetworkLeg) -> str:
+        """Give its own name."""
+        return self.name
 
     async def open(self, living: Sequence[Living]) -> None:
         """Nothing to make ready: the network is part of each QEMU."""
