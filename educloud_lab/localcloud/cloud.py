@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +56,7 @@ class Cloud:
     now: Callable[[], datetime] = system_now
     clock: Clock = field(default_factory=SystemClock)
     faults: Faults = field(init=False)
+    grow: Callable[[str, int], Awaitable[None]] = field(init=False)  # volume, GiB; raises HypervisorError
 
     def __post_init__(self) -> None:
         self.faults = Faults(self)

@@ -7,6 +7,7 @@ a file, what is read from the file stays the same: a crash in the middle of one 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import struct
 from dataclasses import dataclass
@@ -60,6 +61,16 @@ def chain(path: Path) -> list[Path]:
     return found
 
 
+def all_bases(*folders: Path) -> set[Path]:
+    """Return every file on which one of these folders' disks lies; what cannot be read is left out."""
+    found: set[Path] = set()
+    for path in (path for folder in folders for path in folder.glob("*.qcow2")):
+        with contextlib.suppress(DiskError):
+            if (base := read_header(path).base) is not None:
+                found.add(base)
+    return found
+
+
 async def create_next(path: Path, base: Path, size_bytes: int) -> None:
     """Make the empty layer that is to lie on ``base``, a name that need not exist yet.
 
@@ -96,6 +107,11 @@ def remove(path: Path) -> None:
 def same_file(path: Path, other: Path) -> bool:
     """Whether both names exist and are one file."""
     return path.exists() and other.exists() and path.samefile(other)
+
+
+def has_other_names(path: Path) -> bool:
+    """Whether the file has another name besides this one."""
+    return path.stat().st_nlink > 1
 
 
 def used_bytes(path: Path) -> int:

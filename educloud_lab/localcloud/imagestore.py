@@ -8,12 +8,14 @@ import logging
 import math
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from educloud_lab.localcloud import events
 from educloud_lab.localcloud.accounts import ADMINISTRATOR, Accounts
 from educloud_lab.localcloud.cloud import Cloud
 from educloud_lab.localcloud.images import ImageError, ImageManifest, load_manifest
@@ -22,6 +24,10 @@ from educloud_lab.localcloud.settings import Folders
 from educloud_lab.localcloud.state.tables import Image, Snapshot
 
 log = logging.getLogger("educloud.cloud.images")
+
+
+DEREGISTERED = "deregistered by its owner"
+"""Message of an image that lies in ``images/`` and is not to be listed all the same."""
 
 
 @dataclass(slots=True)
@@ -81,17 +87,28 @@ async def register(cloud: Cloud, accounts: Accounts, found: list[_Found]) -> Non
                 seen.add(_register_failed(session, cloud, owner, item))
             else:
                 seen.update(_register(session, cloud, owner, item.manifest))
-        for image in session.scalars(select(Image)):
-            if image.key not in seen:
+        for image in session.scalars(select(Image).where(Image.registered.is_(False))):
+            if image.key not in seen and image.state != "deregistered":
                 image.state = "deregistered"
+                _tell(session, cloud, image, "deregistered: its files are not there any more")
 
     await cloud.database.run(work)
 
 
 def verified(session: Session) -> frozenset[str]:
     """Return ``name:version`` of the images that were registered whole."""
-    rows = session.scalars(select(Image).where(Image.state != "failed", Image.kind == "machine"))
+    kept = Image.state != "failed", Image.kind == "machine", Image.registered.is_(False)
+    rows = session.scalars(select(Image).where(*kept))
     return frozenset(f"{row.name}:{row.version}" for row in rows)
+
+
+def kept_folders(folders: Folders, bases: Iterable[Path]) -> Iterator[str]:
+    """Return the folders of kept images in which these files lie, relative to the cloud's."""
+    cloud = Path(os.path.realpath(folders.cloud))
+    for base in bases:
+        path = Path(os.path.realpath(base))
+        if path.is_relative_to(cloud):
+            yield str(path.parent.relative_to(cloud))
 
 
 def remove_unused(folders: Folders, used: frozenset[str]) -> None:
@@ -154,13 +171,17 @@ def _register(session: Session, cloud: Cloud, owner: str, manifest: ImageManifes
         row = session.scalar(select(Image).where(Image.key == key))
         if row is None:
             row = _new(session, cloud, owner, key, kind)
+            row.name = manifest.name
+            _tell(session, cloud, row, f"registered: {manifest.name} {manifest.version}, {kind}")
+        ids[kind] = row.id
+        keys.add(key)
+        if row.state == "deregistered" and row.message == DEREGISTERED:
+            continue
         row.name, row.version, row.state, row.message = manifest.name, manifest.version, "available", ""
         row.description = manifest.title
         row.architecture, row.virtualization_type = manifest.architecture, manifest.virtualization_type
         row.root_device_type = manifest.root_device_type
         row.folder = stored(manifest)
-        ids[kind] = row.id
-        keys.add(key)
         if kind == "machine":
             row.files = dict(manifest.files)
             row.root_size_bytes, row.min_memory_bytes = manifest.root_size_bytes, manifest.min_memory_bytes
@@ -168,7 +189,14 @@ def _register(session: Session, cloud: Cloud, owner: str, manifest: ImageManifes
             row.kernel_id, row.ramdisk_id = ids.get("kernel", ""), ids.get("ramdisk", "")
             if manifest.root_device_type == "ebs" and not row.snapshot_id:
                 row.snapshot_id = _snapshot(session, cloud, owner, manifest)
+            snapshot = session.get(Snapshot, row.snapshot_id) if row.snapshot_id else None
+            if snapshot is not None:
+                snapshot.boots_like, snapshot.public = row.id, True
     return keys
+
+
+def _tell(session: Session, cloud: Cloud, row: Image, text: str) -> None:
+    events.record(session, cloud.now(), "image", row.id, text, owner=row.owner)
 
 
 def _new(session: Session, cloud: Cloud, owner: str, key: str, kind: str) -> Image:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Protocol
 
-from educloud_lab.localcloud import disks
+from educloud_lab.localcloud import disklayers, disks
+from educloud_lab.localcloud.disklayers import Header
 from educloud_lab.localcloud.settings import Folders
 
 
@@ -18,6 +20,21 @@ class DiskMaker(Protocol):
 
     async def create_overlay(self, path: Path, base: Path, size_bytes: int | None = None) -> None:
         """Make a disk that begins as ``base``. Raises NotEnoughRoomError, HypervisorError."""
+
+    async def create_next(self, path: Path, base: Path, size_bytes: int) -> None:
+        """Make the empty layer that is to lie on ``base``, a name yet to come. Raises as ``create_blank``."""
+
+    async def check_unused(self, path: Path) -> None:
+        """Raise DiskError when some program writes to the disk."""
+
+    def header(self, path: Path) -> Header:
+        """Read a disk's size and the layer under it. Raises DiskError when it is missing or damaged."""
+
+    async def rebase(self, path: Path, base: Path | None) -> None:
+        """Take up what lies between a disk that nobody uses and ``base``. Repeatable. Raises as ``create_blank``."""
+
+    async def grow(self, path: Path, size_bytes: int) -> None:
+        """Make a disk that nobody uses larger. Raises as ``create_blank``."""
 
     async def delete(self, path: Path) -> None:
         """Remove a disk; a missing one is success."""
@@ -40,6 +57,26 @@ class QemuDisks:
         """Make a qcow2 file over another."""
         await disks.create_overlay(path, base, size_bytes)
 
+    async def create_next(self, path: Path, base: Path, size_bytes: int) -> None:
+        """Make an empty qcow2 file that names its base."""
+        await disklayers.create_next(path, base, size_bytes)
+
+    async def check_unused(self, path: Path) -> None:
+        """Open it as one who wants nobody else to write: QEMU's own lock tells."""
+        await disks.run_tool(["info", str(path)], path.parent)
+
+    def header(self, path: Path) -> Header:
+        """Read the qcow2 header."""
+        return disklayers.read_header(path)
+
+    async def rebase(self, path: Path, base: Path | None) -> None:
+        """Rebase by qemu-img."""
+        await disklayers.rebase(path, base)
+
+    async def grow(self, path: Path, size_bytes: int) -> None:
+        """Resize by qemu-img."""
+        await disks.grow(path, size_bytes)
+
     async def delete(self, path: Path) -> None:
         """Remove the file."""
         await disks.delete(path)
@@ -54,15 +91,41 @@ class QemuDisks:
 
 
 class SimulatedDisks:
-    """Empty files that stand for disks."""
+    """Small files that stand for disks: they hold what a header would."""
 
     async def create_blank(self, path: Path, size_bytes: int) -> None:
         """Make the file."""
-        await asyncio.to_thread(path.touch)
+        await asyncio.to_thread(_write_header, path, Header(size_bytes, None))
 
     async def create_overlay(self, path: Path, base: Path, size_bytes: int | None = None) -> None:
         """Make the file."""
-        await asyncio.to_thread(path.touch)
+        size_bytes = size_bytes or self.header(base).virtual_bytes
+        await asyncio.to_thread(_write_header, path, Header(size_bytes, base))
+
+    async def create_next(self, path: Path, base: Path, size_bytes: int) -> None:
+        """Make the file."""
+        await asyncio.to_thread(_write_header, path, Header(size_bytes, base))
+
+    async def check_unused(self, path: Path) -> None:
+        """Nobody ever writes."""
+
+    def header(self, path: Path) -> Header:
+        """Read the file; those of images hold nothing."""
+        try:
+            found = json.loads(path.read_bytes())
+            return Header(int(found["size"]), Path(found["base"]) if found["base"] else None)
+        except FileNotFoundError as error:
+            raise disks.DiskError(f"{path} is missing.") from error
+        except (ValueError, KeyError, TypeError):
+            return Header(0, None)
+
+    async def rebase(self, path: Path, base: Path | None) -> None:
+        """Write the file anew."""
+        await asyncio.to_thread(_write_header, path, Header(self.header(path).virtual_bytes, base))
+
+    async def grow(self, path: Path, size_bytes: int) -> None:
+        """Write the file anew."""
+        await asyncio.to_thread(_write_header, path, Header(size_bytes, self.header(path).base))
 
     async def delete(self, path: Path) -> None:
         """Remove the file."""
@@ -75,9 +138,34 @@ class SimulatedDisks:
         """Nothing is ever half made."""
 
 
+def _write_header(path: Path, header: Header) -> None:
+    text = json.dumps({"size": header.virtual_bytes, "base": str(header.base) if header.base else ""})
+    if path.exists():  # in place, as qemu-img does: other names of the file see it too
+        path.write_text(text)
+        return
+    temporary = path.with_name(f".making-{path.name}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
 def volume_path(folders: Folders, volume_id: str) -> Path:
     """Return a volume's file."""
     return folders.volumes / f"{volume_id}.qcow2"
+
+
+def next_path(folders: Folders, volume_id: str, tag: str) -> Path:
+    """Return the layer that is about to take over a volume's name."""
+    return folders.volumes / f"{volume_id}.next-{tag}.qcow2"
+
+
+def snapshot_file(snapshot_id: str) -> str:
+    """Return where a snapshot's layer lies, relative to the cloud's folder."""
+    return f"snapshots/{snapshot_id}.qcow2"
+
+
+def tag_of(snapshot_id: str) -> str:
+    """Return the part of a snapshot's id that names its layer where names are short (QEMU's nodes)."""
+    return snapshot_id[-8:]
 
 
 def root_path(folders: Folders, instance_id: str) -> Path:

@@ -16,7 +16,9 @@ from educloud_lab.localcloud import events
 from educloud_lab.localcloud.cloud import Cloud
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, Hypervisor, HypervisorError, MachineReport, MachineSpec
 from educloud_lab.localcloud.state.tables import Attachment, Image, Instance, Snapshot, Volume
+from educloud_lab.localcloud.work.boots import boot_of
 from educloud_lab.localcloud.work.diskroom import DiskMaker, root_path, serial, volume_path
+from educloud_lab.localcloud.work.snapshots import Snapshots, layer_id
 
 log = logging.getLogger("educloud.cloud.machines")
 
@@ -38,8 +40,14 @@ class _Plan:
     row: Instance
     image: Image
     root_volume: Volume | None
-    base: Path
+    base: Path | None
+    layer: str  # the snapshot that has to be held while a root is put on it
     disks: tuple[DiskSpec, ...]
+
+    def volume_ids(self) -> list[str]:
+        """Return the volumes whose files the start opens."""
+        root = [] if self.root_volume is None else [self.root_volume.id]
+        return [*root, *(disk.disk_id for disk in self.disks)]
 
 
 class Machines:
@@ -53,8 +61,10 @@ class Machines:
         metadata: Metadata | None,
         sockets: Path,
         published: Callable[[], Awaitable[None]],
+        snapshots: Snapshots,
     ) -> None:
         self._cloud = cloud
+        self._snapshots = snapshots
         self._folders = cloud.settings.folders
         self._hypervisor = hypervisor
         self._disks = disks
@@ -74,7 +84,8 @@ class Machines:
         try:
             root = await self._root(plan)
             await self.serve_metadata(instance_id)
-            await self._hypervisor.start(self._cloud.faults.boot(plan.row, self._spec(plan, root)))
+            async with self._snapshots.held(plan.volume_ids()):
+                await self._hypervisor.start(self._cloud.faults.boot(plan.row, self._spec(plan, root)))
         except (HypervisorError, OSError) as error:
             log.warning("%s did not start: %s", instance_id, error)
             if plan.row.resume:
@@ -160,37 +171,38 @@ class Machines:
             elif attachment.state == "attached":
                 path = volume_path(self._folders, attachment.volume_id)
                 disks.append(DiskSpec(attachment.volume_id, path, serial(attachment.volume_id, attachment.device)))
-        base = self._folders.cloud / image.folder / image.files["root"]
+        base = self._folders.cloud / image.folder / image.files["root"] if "root" in image.files else None
+        snapshot = None
         if root_volume is not None and root_volume.snapshot_id:
             snapshot = session.get(Snapshot, root_volume.snapshot_id)
             base = self._folders.cloud / snapshot.file if snapshot is not None else base
-        return _Plan(row, image, root_volume, base, tuple(disks))
+        return _Plan(row, image, root_volume, base, layer_id(snapshot), tuple(disks))
 
     async def _root(self, plan: _Plan) -> DiskSpec:
         """Make the root disk unless an earlier attempt made it."""
         if plan.root_volume is None:
             path = root_path(self._folders, plan.row.id)
             if not await asyncio.to_thread(path.exists):
-                await self._disks.create_overlay(path, plan.base, None)
+                await self._disks.create_overlay(path, _base(plan), None)
             return DiskSpec("root", path, "euca-root")
         path = volume_path(self._folders, plan.root_volume.id)
         if plan.root_volume.state == "creating" and not await asyncio.to_thread(path.exists):
-            await self._disks.create_overlay(path, plan.base, plan.root_volume.size_gib << 30)
+            async with self._snapshots.held([plan.root_volume.id], plan.layer):
+                await self._disks.create_overlay(path, _base(plan), plan.root_volume.size_gib << 30)
         return DiskSpec("root", path, serial(plan.root_volume.id, "/dev/sda"))
 
     def _spec(self, plan: _Plan, root: DiskSpec) -> MachineSpec:
         kind = self._cloud.types[plan.row.instance_type]
-        folder = self._folders.cloud / plan.image.folder
-        kernel, ramdisk = plan.image.files.get("kernel"), plan.image.files.get("ramdisk")
+        boot = boot_of(plan.image, self._folders)
         return MachineSpec(
             instance_id=plan.row.id,
-            architecture=plan.image.architecture,
+            architecture=boot.architecture,
             cpus=kind.cpus,
             memory_bytes=kind.memory_bytes,
             root=root,
-            kernel=folder / kernel if kernel else None,
-            ramdisk=folder / ramdisk if ramdisk else None,
-            kernel_args=plan.image.kernel_args,
+            kernel=boot.kernel,
+            ramdisk=boot.ramdisk,
+            kernel_args=boot.kernel_args,
             mac=plan.row.mac,
             address=plan.row.address,
             metadata_socket=self.socket(plan.row.id),
@@ -269,6 +281,12 @@ def _because(reason: str) -> str:
     text, _, details = reason.partition(" -- ")
     name, _, words = text.partition(":")
     return details.strip("[]") or words.strip() or name.lower().replace("_", " ")
+
+
+def _base(plan: _Plan) -> Path:
+    if plan.base is None:
+        raise HypervisorError(f"The disk that {plan.image.id} begins with is gone. Nothing was started.")
+    return plan.base
 
 
 def _root_of(session: Session, instance_id: str) -> list[tuple[Attachment, Volume]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +15,14 @@ from educloud_lab.localcloud.cloud import Cloud
 from educloud_lab.localcloud.hypervisor.base import Hypervisor, HypervisorError
 from educloud_lab.localcloud.operations.common import drop_tags
 from educloud_lab.localcloud.state.tables import Attachment, Instance, Volume
+from educloud_lab.localcloud.tracing import on_behalf_of
 from educloud_lab.localcloud.work.lookout import Lookout
 from educloud_lab.localcloud.work.machines import Machines
 from educloud_lab.localcloud.work.volumes import Volumes
 
 log = logging.getLogger("educloud.cloud.supervisor")
+
+Spawn = Callable[[str, str, Callable[[], Awaitable[object]]], None]
 
 _RETRY_S = 10.0
 _PURGE_PERIOD_S = 1.0
@@ -33,6 +36,8 @@ class _Work:
     volumes: tuple[tuple[str, str], ...]
     attachments: tuple[tuple[str, str, str], ...]  # volume, instance, state
     watched: dict[str, str]  # instances whose machines have to be looked at, with their states
+    waiting: frozenset[str]  # instances and volumes that a fault keeps as they are
+    requests: dict[str, str]  # by instance or volume: the request that asked for it
 
 
 class Supervisor:
@@ -58,6 +63,13 @@ class Supervisor:
         self._lookout = Lookout(hypervisor)
         self._purged_at = datetime.min.replace(tzinfo=UTC)
         self._spawned = 0
+        self.also: Callable[[Spawn], Awaitable[None]] | None = None
+        """What else is to be looked at in each round (snapshots, images)."""
+
+    @property
+    def doing(self) -> Mapping[str, str]:
+        """What is under way now: what it is done to, and what is done."""
+        return self._doing
 
     def wake(self) -> None:
         """Look at the rows now."""
@@ -83,20 +95,25 @@ class Supervisor:
         work = await self._cloud.database.run(self._read)
         for volume_id, state in work.volumes:
             action = {"creating": self._volumes.create, "deleting": self._volumes.delete}[state]
-            self._spawn(volume_id, state, lambda action=action, key=volume_id: action(key))  # type: ignore[misc]  # bound now
+            with on_behalf_of(work.requests[volume_id]):  # a task keeps what it was made under
+                self._spawn(volume_id, state, lambda action=action, key=volume_id: action(key))  # type: ignore[misc]  # bound now
         for instance_id, state, force in work.instances:
-            self._advance(instance_id, state, force)
+            with on_behalf_of(work.requests[instance_id]):
+                self._advance(instance_id, state, force)
         for volume_id, instance_id, state in work.attachments:
             if instance_id not in self._tasks:
                 plug = self._volumes.attach if state == "attaching" else self._volumes.detach
-                self._spawn(instance_id, state, lambda plug=plug, key=volume_id: plug(key))  # type: ignore[misc]  # bound now
+                with on_behalf_of(work.requests[volume_id]):
+                    self._spawn(instance_id, state, lambda plug=plug, key=volume_id: plug(key))  # type: ignore[misc]  # bound now
         await self._cloud.faults.enforce(self._hypervisor)
-        for report in await self._lookout.ended(work.watched, self._tasks.keys()):
+        for report in await self._lookout.ended(work.watched, self._tasks.keys() | work.waiting):
             self._spawn(
                 report.instance_id,
                 "ended",
                 lambda report=report: self._machines.ended(report.instance_id, report),  # type: ignore[misc]  # bound now
             )
+        if self.also is not None:
+            await self.also(self._spawn)
         await self._published()
 
     async def settle(self) -> None:
@@ -120,26 +137,34 @@ class Supervisor:
         self._purge(session)
         waiting = self._cloud.faults.hold(session)
         # Columns, not whole rows, and only of what is on its way: thousands of machines may be at rest.
-        instances = select(Instance.id, Instance.state, Instance.force_stop)
+        instances = session.execute(
+            select(Instance.id, Instance.state, Instance.force_stop, Instance.request_id).where(
+                Instance.state.in_(("pending", "stopping", "shutting-down"))
+            )
+        ).all()
         roots = select(Attachment.volume_id).where(Attachment.is_root, Attachment.volume_id == Volume.id)
-        volumes = select(Volume.id, Volume.state).where(~roots.exists())
-        attachments = select(Attachment.volume_id, Attachment.instance_id, Attachment.state).where(
-            or_(Attachment.is_root.is_(False), Attachment.state == "detaching")
-        )
-        moving = Instance.state.in_(("pending", "stopping", "shutting-down"))
-        changing = Volume.state.in_(("creating", "deleting"))
-        plugging = Attachment.state.in_(("attaching", "detaching"))
+        volumes = session.execute(
+            select(Volume.id, Volume.state, Volume.request_id).where(
+                Volume.state.in_(("creating", "deleting")), ~roots.exists()
+            )
+        ).all()
+        attachments = session.execute(
+            select(Attachment.volume_id, Attachment.instance_id, Attachment.state, Volume.request_id)
+            .join(Volume, Volume.id == Attachment.volume_id, isouter=True)
+            .where(
+                Attachment.state.in_(("attaching", "detaching")),
+                or_(Attachment.is_root.is_(False), Attachment.state == "detaching"),
+            )
+        ).all()
+        requests = {row.id: row.request_id for row in (*instances, *volumes)}
+        requests |= {row.volume_id: row.request_id or "" for row in attachments}
         return _Work(
-            tuple(
-                (i.id, i.state, i.force_stop) for i in session.execute(instances.where(moving)) if i.id not in waiting
-            ),
-            tuple((v.id, v.state) for v in session.execute(volumes.where(changing))),
-            tuple(
-                (a.volume_id, a.instance_id, a.state)
-                for a in session.execute(attachments.where(plugging))
-                if a.volume_id not in waiting
-            ),
+            tuple((row.id, row.state, row.force_stop) for row in instances if row.id not in waiting),
+            tuple((row.id, row.state) for row in volumes),
+            tuple((row.volume_id, row.instance_id, row.state) for row in attachments if row.volume_id not in waiting),
             self._lookout.rows(session),
+            waiting,
+            requests,
         )
 
     def _purge(self, session: Session) -> None:
