@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import os
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from educloud_lab.localcloud import imagestore
+from educloud_lab.localcloud import disklayers, imagestore
 from educloud_lab.localcloud.accounts import Accounts, load_accounts
 from educloud_lab.localcloud.api.http import Api
 from educloud_lab.localcloud.clock import Clock, SystemClock
@@ -31,6 +33,7 @@ from educloud_lab.localcloud.work.diskroom import DiskMaker, QemuDisks, Simulate
 from educloud_lab.localcloud.work.gateway_files import GatewayFiles
 from educloud_lab.localcloud.work.machines import Machines
 from educloud_lab.localcloud.work.recovery import Recovery
+from educloud_lab.localcloud.work.storage import Storage
 from educloud_lab.localcloud.work.supervisor import Supervisor
 from educloud_lab.localcloud.work.volumes import Volumes
 
@@ -84,11 +87,17 @@ class LocalCloud:
         sockets = folders.cloud if simulated else folders.runtime() / "md"
         self._sockets = sockets
         gateway = GatewayFiles(self.cloud, self.hypervisor)
-        machines = Machines(self.cloud, self.hypervisor, self._disks, self._metadata, sockets, gateway.publish)
-        volumes = Volumes(self.cloud, self.hypervisor, self._disks)
+        self.storage = Storage(self.cloud, self.hypervisor, self._disks)
+        snapshots = self.storage.snapshots
+        machines = Machines(
+            self.cloud, self.hypervisor, self._disks, self._metadata, sockets, gateway.publish, snapshots
+        )
+        volumes = Volumes(self.cloud, self.hypervisor, self._disks, snapshots)
         self._recovery = Recovery(self.cloud, self.hypervisor, machines, self._disks)
         self.supervisor = Supervisor(self.cloud, self.hypervisor, machines, volumes, gateway.publish)
+        self.supervisor.also = self.storage.round
         self.cloud.wake, self.cloud.reboot = self.supervisor.wake, self.supervisor.reboot
+        self.cloud.grow = self.storage.grow
         self.api = Api(self.cloud, self.accounts, now=now)
         self._tasks: list[asyncio.Task[None]] = []
         self._seen: frozenset[tuple[str, int]] = frozenset()
@@ -112,6 +121,7 @@ class LocalCloud:
         await self.hypervisor.open()
         if self._metadata is not None:
             await self._metadata.open()
+        await self.storage.recover()
         await self._recovery.run()
         if supervise:
             loop = asyncio.get_running_loop()
@@ -135,7 +145,9 @@ class LocalCloud:
         known = await self.cloud.database.run(imagestore.verified)
         found = await asyncio.to_thread(imagestore.scan, folders, known)
         await imagestore.register(self.cloud, self.accounts, found)
+        bases = await asyncio.to_thread(disklayers.all_bases, folders.volumes, folders.snapshots, folders.roots)
         used = await self.cloud.database.run(_used_files)
+        used |= frozenset(imagestore.kept_folders(folders, bases))
         await asyncio.to_thread(imagestore.remove_unused, folders, used)
 
     async def look_for_images(self) -> None:
@@ -235,13 +247,19 @@ def _view(session: Session, instance_id: str) -> MetadataView | None:
 
 
 def _used_files(session: Session) -> frozenset[str]:
-    """Return the folders of kept images that something still needs."""
+    """Return the folders of kept images that something still needs, by what the rows say."""
     live = set(session.scalars(select(Instance.image_id).where(Instance.state != "terminated")))
     snapshots = set(session.scalars(select(Volume.snapshot_id).where(Volume.state != "deleted")))
+    # A system disk can be registered again for as long as it is there, and then boots like the image it came from.
+    live |= set(session.scalars(select(Volume.boots_like).where(Volume.state != "deleted")))
+    live |= set(
+        session.scalars(select(Snapshot.boots_like).where(Snapshot.state != "deleted", Snapshot.volume_id != ""))
+    )
     used = set()
     for image in session.scalars(select(Image)):
         if image.state != "deregistered" or image.id in live or (image.snapshot_id and image.snapshot_id in snapshots):
             used.add(image.folder)
+            used.update(os.path.normpath(Path(image.folder) / name).rpartition("/")[0] for name in image.files.values())
     for snapshot in session.scalars(select(Snapshot)):
         if snapshot.id in snapshots:
             used.add(snapshot.file.rpartition("/")[0])
