@@ -62,7 +62,7 @@ async def test_a_door_may_give_a_socket_which_the_gateway_connects_to_the_destin
     connect, wanted = loop.sock_connect, []
 
     async def elsewhere(made, place):
-        if tuple(place)[0] == ALICE:
+        if place[0] == ALICE:
             wanted.append(tuple(place))
             place = ("127.0.0.1", bench.ports[ALICE])
         await connect(made, place)

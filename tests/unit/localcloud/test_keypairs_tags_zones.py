@@ -62,7 +62,7 @@ async def test_the_gateway_lets_a_key_reach_the_machines_started_with_it_and_no_
     with_key, without = await bench.run(KeyName="k"), await bench.run()
     address = (await bench.instance(with_key))["PrivateIpAddress"]
     (line,) = lines.read_text().splitlines()
-    assert line.startswith(f'restrict,port-forwarding,permitopen="{address}:22" ssh-rsa AAAA')
+    assert line.startswith(f'restrict,port-forwarding,permitopen="{address}:*" ssh-rsa AAAA')
     assert (await bench.instance(without))["PrivateIpAddress"] not in line
     assert (lines.stat().st_mode & 0o777) == 0o600
     await bench.call("TerminateInstances", InstanceId__1=with_key)
@@ -79,7 +79,7 @@ async def test_routes_lead_to_the_running_machines(bench, monkeypatch):
     machine = await bench.run()
     address = (await bench.instance(machine))["PrivateIpAddress"]
     routes = bench.home / "cloud" / "gateway" / "routes.json"
-    assert json.loads(routes.read_text()) == {f"{address}:22": "127.0.0.1:40000"}
+    assert json.loads(routes.read_text()) == {f"{address}:22": "127.0.0.1:40000", f"{address}:*": "closed"}
     await bench.call("StopInstances", InstanceId__1=machine)
     await bench.settle()
     assert json.loads(routes.read_text()) == {}
