@@ -162,7 +162,9 @@ async def _launch(run: Run) -> InstanceSeen | None:
             broker=naming.broker_principal(lease.id, lease.generation),
         ),
         tags=instance_tags(parts.deployment, lease),
+        group=naming.group_name(parts.deployment),
     )
+    await run.outside("ensure-group", lambda: parts.cloud.ensure_group(spec.group))
     if not lease.token_sent:
         await run.put_lease("instance intent", token_sent=True)
     run.check()

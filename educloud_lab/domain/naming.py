@@ -33,6 +33,11 @@ def client_token(deployment: str, key: LeaseKey, generation: int) -> str:
     return (TOKEN_PREFIX + digest)[:TOKEN_LENGTH]
 
 
+def group_name(deployment: str) -> str:
+    """Return the name of the security group that a deployment's machines are in."""
+    return f"educloud-{deployment}"
+
+
 def lease_principal(lease_id: str, generation: int) -> str:
     """Return the only principal of a person's certificate (I6)."""
     return f"lease-{lease_id}-g{generation}"

@@ -101,13 +101,14 @@ class ImageSeen:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """What RunInstances needs."""
+    """What RunInstances needs; ``group`` names a group of :meth:`Cloud.ensure_group`, '' is the account's default."""
 
     image_id: str
     instance_type: str
     zone: str
     user_data: str
     tags: Mapping[str, str]
+    group: str = ""
 
 
 class Cloud(Protocol):
@@ -122,8 +123,18 @@ class Cloud(Protocol):
     async def zones(self) -> tuple[str, ...]:
         """List the names of the available zones."""
 
+    async def ensure_group(self, name: str) -> None:
+        """See to it that the account has a security group of this name that lets SSH (tcp 22) and ICMP in.
+
+        Repeatable, by any number of processes at once. Clouds let nothing in to a machine that no rule of its groups
+        lets in. A group that was found whole is not looked at again by the same process.
+        """
+
     async def run_instance(self, spec: RunSpec, *, client_token: str) -> InstanceSeen:
-        """Run one instance; the same token gives the same instance, even a dead one (SAFETY.md, E1)."""
+        """Run one instance; the same token gives the same instance, even a dead one (SAFETY.md, E1).
+
+        Raises ``CloudNotFoundError`` for an image or a group that the cloud does not have.
+        """
 
     async def start_instance(self, instance_id: str) -> None:
         """Start a stopped instance. The cloud says nothing when it was not stopped (EUCALYPTUS.md item 8)."""

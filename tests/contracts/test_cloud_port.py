@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from educloud_lab.adapters.ec2.cloud import Ec2Cloud
-from educloud_lab.adapters.ec2.session import Endpoint
+from educloud_lab.adapters.ec2.session import Endpoint, ec2_client
 from educloud_lab.adapters.memory.clock import FakeClock
 from educloud_lab.adapters.memory.cloud import MemoryCloud
 from educloud_lab.domain.errors import (
@@ -97,7 +97,7 @@ class Side(ABC):
     async def spec(self, **changes):
         spec = RunSpec(
             image_id=await self.image_id(),
-            instance_type="t2.micro",
+            instance_type=self.instance_type,
             zone=self.zone,
             user_data="#!/bin/sh\n: 'é'\n",
             tags={"educloud:lease": "ab12", "Name": "Ada's machine"},
@@ -120,6 +120,8 @@ class Side(ABC):
 
 
 class MemorySide(Side):
+    instance_type = "t2.micro"
+
     def __init__(self, _folder, root_device_type):
         self.clock = FakeClock()
         self.cloud = MemoryCloud(self.clock, root_device_type=root_device_type)
@@ -144,6 +146,8 @@ class MemorySide(Side):
 
 
 class Ec2Side(Side):
+    profile = "eucalyptus-6"
+
     def __init__(self, folder, root_device_type):
         for name, kind in (("tiny", "ebs"), ("tiny-store", "instance-store")):
             write_image(folder, name, kind)
@@ -151,7 +155,9 @@ class Ec2Side(Side):
         self.free = 8 << 30
         # Machines take their time by a clock that moves in pause() only: a state lasts until the test has seen it.
         self.clock = VirtualClock()
-        settings = Settings(Folders(folder), hypervisor="simulated", watch_period_s=0.02, simulated_pace=1.0)
+        settings = Settings(
+            Folders(folder), hypervisor="simulated", profile=self.profile, watch_period_s=0.02, simulated_pace=1.0
+        )
         self.local = LocalCloud(settings, machine_memory_bytes=lambda: self.free, clock=self.clock)
         self.runner = web.AppRunner(self.local.api.application(), access_log=None, shutdown_timeout=0.5)
 
@@ -163,6 +169,7 @@ class Ec2Side(Side):
         account, secret = self.local.accounts.named("educloud")
         self.endpoint = Endpoint(f"http://{host}:{port}/services/compute", account.access_key, secret)
         self.cloud = Ec2Cloud(self.endpoint)
+        self.instance_type = self.local.cloud.default_type
 
     async def close(self):
         self.cloud.close()
@@ -200,7 +207,17 @@ def write_image(home, name, root_device_type):
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-SIDES = {"memory": MemorySide, "ec2": Ec2Side}
+class Ec2Side44(Ec2Side):
+    profile = "eucalyptus-4.4"
+
+
+class Ec2SideAws(Ec2Side):
+    profile = "aws"
+
+
+EUCALYPTUS = {"eucalyptus-6": Ec2Side, "eucalyptus-4.4": Ec2Side44}
+EC2 = {**EUCALYPTUS, "aws": Ec2SideAws}
+SIDES = {"memory": MemorySide, **EC2}
 
 
 @pytest.fixture(params=sorted(SIDES))
@@ -220,9 +237,17 @@ async def store_side(request, tmp_path):
     await side.close()
 
 
-@pytest.fixture
-async def ec2_side(tmp_path):
-    side = Ec2Side(tmp_path, "ebs")
+@pytest.fixture(params=sorted(EC2))
+async def ec2_side(request, tmp_path):
+    side = EC2[request.param](tmp_path, "ebs")
+    await side.open()
+    yield side
+    await side.close()
+
+
+@pytest.fixture(params=sorted(EUCALYPTUS))
+async def eucalyptus_side(request, tmp_path):
+    side = EUCALYPTUS[request.param](tmp_path, "ebs")
     await side.open()
     yield side
     await side.close()
@@ -353,6 +378,60 @@ async def test_console_output(side):
 async def test_unknown_instances(side, call):
     with pytest.raises(CloudNotFoundError):
         await getattr(side.cloud, call)(NO_INSTANCE)
+
+
+# Groups
+
+
+async def test_a_group_is_found_or_made_and_machines_run_in_it(side):
+    await side.cloud.ensure_group("educloud-ab12")
+    await side.cloud.ensure_group("educloud-ab12")
+    machine = await side.running(group="educloud-ab12")
+    assert machine.state is InstanceState.RUNNING
+
+
+async def test_a_group_that_nobody_made_does_not_exist(side):
+    with pytest.raises(CloudNotFoundError):
+        await side.cloud.run_instance(await side.spec(group="educloud-ab12"), client_token="t1")
+    assert (await side.cloud.observe()).instances == {}
+
+
+def rules(side, name):
+    groups = ec2_client(side.endpoint).describe_security_groups(GroupNames=[name])["SecurityGroups"]
+    return [
+        (entry["IpProtocol"], entry["FromPort"], entry["ToPort"], [net["CidrIp"] for net in entry["IpRanges"]])
+        for entry in groups[0]["IpPermissions"]
+    ]
+
+
+async def test_the_group_lets_ssh_and_ping_in_whoever_was_quicker(ec2_side):
+    others = [Ec2Cloud(ec2_side.endpoint) for _ in range(3)]
+    await asyncio.gather(*(cloud.ensure_group("educloud-ab12") for cloud in (ec2_side.cloud, *others)))
+    assert await asyncio.to_thread(rules, ec2_side, "educloud-ab12") == [
+        ("tcp", 22, 22, ["0.0.0.0/0"]), ("icmp", -1, -1, ["0.0.0.0/0"]),
+    ]  # fmt: skip
+    for cloud in others:
+        cloud.close()
+
+
+async def test_a_group_with_half_of_its_rules_gets_the_other_half(ec2_side):
+    def half():
+        ec2 = ec2_client(ec2_side.endpoint)
+        ec2.create_security_group(GroupName="educloud-ab12", Description="left by a process that was killed")
+        ec2.authorize_security_group_ingress(
+            GroupName="educloud-ab12", IpProtocol="icmp", FromPort=-1, ToPort=-1, CidrIp="0.0.0.0/0"
+        )
+
+    await asyncio.to_thread(half)
+    await ec2_side.cloud.ensure_group("educloud-ab12")
+    assert {rule[0] for rule in await asyncio.to_thread(rules, ec2_side, "educloud-ab12")} == {"tcp", "icmp"}
+
+
+async def test_a_group_that_somebody_deleted_is_made_anew(ec2_side):
+    await ec2_side.cloud.ensure_group("educloud-ab12")
+    await asyncio.to_thread(ec2_client(ec2_side.endpoint).delete_security_group, GroupName="educloud-ab12")
+    assert (await ec2_side.running(group="educloud-ab12")).state is InstanceState.RUNNING
+    assert len(await asyncio.to_thread(rules, ec2_side, "educloud-ab12")) == 2
 
 
 # Volumes
@@ -499,11 +578,12 @@ async def test_another_account_sees_nothing(ec2_side):
     assert volume_id in (await ec2_side.cloud.observe()).volumes
 
 
-async def test_the_console_of_a_stopped_instance_is_empty(ec2_side):
-    machine_id = (await ec2_side.running()).instance_id
-    await ec2_side.cloud.stop_instance(machine_id)
-    await ec2_side.instance(machine_id, InstanceState.STOPPED)
-    assert await ec2_side.cloud.console_output(machine_id) == ""
+async def test_the_console_of_a_stopped_instance_is_empty(eucalyptus_side):
+    side = eucalyptus_side
+    machine_id = (await side.running()).instance_id
+    await side.cloud.stop_instance(machine_id)
+    await side.instance(machine_id, InstanceState.STOPPED)
+    assert await side.cloud.console_output(machine_id) == ""
 
 
 @pytest.mark.parametrize("device", ["/dev/nvme1n1", "", "/dev/sdf; reboot"])

@@ -1,20 +1,35 @@
-"""An EC2-compatible cloud behind the port, by boto3 in threads."""
+"""An EC2-compatible cloud behind the port, by boto3 in threads.
+
+Eucalyptus 4.4 takes no tags with the calls that create things: that is found out at the first of them, which it
+refuses as a whole, and remembered; from then on tags are set right after the creation.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from educloud_lab.adapters.ec2.session import Endpoint, ec2_client
-from educloud_lab.domain.errors import CloudRefusedError, CloudStateError, CloudUnreachableError
+from educloud_lab.domain.errors import (
+    CloudNotFoundError,
+    CloudRefusedError,
+    CloudStateError,
+    CloudUnreachableError,
+)
 from educloud_lab.ports.cloud import CloudView, ImageSeen, InstanceSeen, InstanceState, RunSpec, VolumeSeen
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
-    from mypy_boto3_ec2.type_defs import GetConsoleOutputResultTypeDef, TagTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        GetConsoleOutputResultTypeDef,
+        ReservationResponseTypeDef,
+        TagTypeDef,
+        VolumeResponseTypeDef,
+    )
 
 T = TypeVar("T")
 
@@ -31,6 +46,8 @@ class Ec2Cloud:
     def __init__(self, endpoint: Endpoint, *, threads: int = 4) -> None:
         self._endpoint = endpoint
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ec2")
+        self._groups: set[str] = set()  # found whole, or made so
+        self._tags_with_creation = True  # until the cloud says that it does not know them
 
     def close(self) -> None:
         """Let the threads go; calls under way end by their own time limits."""
@@ -49,15 +66,12 @@ class Ec2Cloud:
         """Look at all instances and volumes of the account: two calls, side by side."""
         from educloud_lab.adapters.ec2 import parse
 
-        instances, volumes = await asyncio.gather(
-            self._call(lambda ec2: ec2.describe_instances()), self._call(lambda ec2: ec2.describe_volumes())
+        reservations, volumes = await asyncio.gather(
+            self._call(lambda ec2: _pages(ec2.describe_instances, "Reservations")),
+            self._call(lambda ec2: _pages(ec2.describe_volumes, "Volumes")),
         )
-        seen = [
-            parse.instance(item)
-            for reservation in instances.get("Reservations", [])
-            for item in reservation.get("Instances", [])
-        ]
-        disks = [parse.volume(item) for item in volumes.get("Volumes", [])]
+        seen = [parse.instance(item) for group in reservations for item in group.get("Instances", [])]
+        disks = [parse.volume(item) for item in volumes]
         return CloudView(
             seen_at=datetime.now(UTC),
             instances={item.instance_id: item for item in seen},
@@ -80,6 +94,14 @@ class Ec2Cloud:
             zone["ZoneName"] for zone in answer.get("AvailabilityZones", []) if zone.get("State") == "available"
         )
 
+    async def ensure_group(self, name: str) -> None:
+        """See to it that the group exists and lets SSH and ICMP in; looked at once in this object's life."""
+        from educloud_lab.adapters.ec2.groups import ensure_group
+
+        if name not in self._groups:
+            await ensure_group(self._call, name)
+            self._groups.add(name)
+
     async def run_instance(self, spec: RunSpec, *, client_token: str) -> InstanceSeen:
         """Run one instance; the same token gives the same instance.
 
@@ -89,8 +111,10 @@ class Ec2Cloud:
         """
         from educloud_lab.adapters.ec2 import parse
 
-        answer = await self._call(
-            lambda ec2: ec2.run_instances(
+        def run(ec2: EC2Client, **more: Any) -> ReservationResponseTypeDef:
+            if spec.group:
+                more["SecurityGroups"] = [spec.group]
+            return ec2.run_instances(
                 ImageId=spec.image_id,
                 MinCount=1,
                 MaxCount=1,
@@ -98,14 +122,31 @@ class Ec2Cloud:
                 Placement={"AvailabilityZone": spec.zone},
                 UserData=spec.user_data,
                 ClientToken=client_token,
-                TagSpecifications=[{"ResourceType": "instance", "Tags": _tag_list(spec.tags)}],
+                **more,
             )
-        )
-        return parse.instance(answer["Instances"][0])
+
+        try:
+            answer, tagged = await self._tagged("instance", spec.tags, run)
+        except CloudNotFoundError:
+            if spec.group not in self._groups:
+                raise
+            # Somebody deleted the group, or the cloud is a new one: what was known of it is not true any more.
+            self._groups.discard(spec.group)
+            await self.ensure_group(spec.group)
+            answer, tagged = await self._tagged("instance", spec.tags, run)
+        item = answer["Instances"][0]
+        if not tagged:
+            await self.tag(item["InstanceId"], spec.tags)
+        seen = parse.instance(item)
+        return seen if tagged else replace(seen, tags=dict(spec.tags))
 
     async def start_instance(self, instance_id: str) -> None:
-        """Start a stopped instance."""
-        await self._call(lambda ec2: ec2.start_instances(InstanceIds=[instance_id]))
+        """Start a stopped instance. AWS says so when it is in another state, Eucalyptus does not."""
+        try:
+            await self._call(lambda ec2: ec2.start_instances(InstanceIds=[instance_id]))
+        except CloudStateError:
+            if await self._state_of(instance_id) is InstanceState.STOPPED:
+                raise
 
     async def stop_instance(self, instance_id: str) -> None:
         """Ask an EBS-backed instance to stop."""
@@ -135,14 +176,15 @@ class Ec2Cloud:
         """Create a volume with its tags; not idempotent (the token that botocore adds is dropped)."""
         from educloud_lab.adapters.ec2 import parse
 
-        answer = await self._call(
-            lambda ec2: ec2.create_volume(
-                Size=size_gib,
-                AvailabilityZone=zone,
-                TagSpecifications=[{"ResourceType": "volume", "Tags": _tag_list(tags)}],
-            )
-        )
-        return parse.volume(answer)
+        def create(ec2: EC2Client, **more: Any) -> VolumeResponseTypeDef:
+            return ec2.create_volume(Size=size_gib, AvailabilityZone=zone, **more)
+
+        answer, tagged = await self._tagged("volume", tags, create)
+        seen = parse.volume(answer)
+        if not tagged:
+            await self.tag(seen.volume_id, tags)
+            seen = replace(seen, tags=dict(tags))
+        return seen
 
     async def attach_volume(self, volume_id: str, instance_id: str, device: str) -> None:
         """Ask for an attachment; already attached to this very instance is success (SAFETY.md, E3)."""
@@ -164,6 +206,22 @@ class Ec2Cloud:
         """Set tags."""
         await self._call(lambda ec2: ec2.create_tags(Resources=[resource_id], Tags=_tag_list(tags)))
 
+    async def _tagged(self, kind: str, tags: Mapping[str, str], create: Callable[..., T]) -> tuple[T, bool]:
+        """Create something with its tags; False when the cloud takes none here and they have yet to be set."""
+        from educloud_lab.adapters.ec2.errors import does_not_bind
+
+        if not tags:
+            return await self._call(create), True
+        if self._tags_with_creation:
+            more = {"TagSpecifications": [{"ResourceType": kind, "Tags": _tag_list(tags)}]}
+            try:
+                return await self._call(lambda ec2: create(ec2, **more)), True
+            except CloudRefusedError as error:
+                if not does_not_bind(error, "TagSpecification"):
+                    raise
+                self._tags_with_creation = False
+        return await self._call(create), False
+
     async def _state_of(self, instance_id: str) -> InstanceState | None:
         from educloud_lab.adapters.ec2 import parse
 
@@ -176,6 +234,16 @@ class Ec2Cloud:
 
         answer = await self._call(lambda ec2: ec2.describe_volumes(VolumeIds=[volume_id]))
         return {a.instance_id for item in answer.get("Volumes", []) for a in parse.volume(item).attachments}
+
+
+def _pages(look: Callable[..., Any], member: str) -> list[Any]:
+    """Return what every page lists. Eucalyptus has none; on AWS what is not on the first is not gone (I5)."""
+    answer = look()
+    items = list(answer.get(member, []))
+    while token := answer.get("NextToken"):
+        answer = look(NextToken=token)
+        items += answer.get(member, [])
+    return items
 
 
 def _tag_list(tags: Mapping[str, str]) -> list[TagTypeDef]:

@@ -36,6 +36,8 @@ CODES: dict[str, type[errors.CloudError]] = {
     "SlowDown": errors.CloudBusyError,
     "Throttling": errors.CloudBusyError,
     "ThrottlingException": errors.CloudBusyError,
+    "DependencyViolation": errors.CloudStateError,
+    "InvalidGroup.InUse": errors.CloudStateError,
     "IncorrectInstanceState": errors.CloudStateError,
     "IncorrectState": errors.CloudStateError,
     "InvalidAttachment.NotFound": errors.CloudStateError,
@@ -105,6 +107,23 @@ def classify(code: str, message: str, status: int) -> type[errors.CloudError]:
     if status == 401:
         return errors.CloudAuthError
     return errors.CloudRefusedError
+
+
+def code_of(error: errors.CloudError) -> str:
+    """Return the cloud's code behind one of our errors; '' when the cloud did not give one."""
+    cause = error.__cause__
+    return str(cause.response.get("Error", {}).get("Code", "")).strip() if isinstance(cause, vendor.ClientError) else ""
+
+
+def does_not_bind(error: errors.CloudError, parameter: str) -> bool:
+    """Whether the cloud refused the request because it does not know this parameter; then nothing happened.
+
+    Eucalyptus's ``BaseQueryBinding`` names the fields in the message, and nowhere else.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, vendor.ClientError) or code_of(error) not in ("400 Bad Request", "UnknownParameter"):
+        return False
+    return parameter in str(cause.response.get("Error", {}).get("Message", ""))
 
 
 def make(kind: type[errors.CloudError], detail: str) -> errors.CloudError:

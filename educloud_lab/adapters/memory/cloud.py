@@ -69,6 +69,7 @@ class MemoryCloud:
     calls: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     architecture: str = "x86_64"
+    groups: set[str] = field(default_factory=set)
     _instances: dict[str, _Row] = field(default_factory=dict)
     _volumes: dict[str, _VolumeRow] = field(default_factory=dict)
     _count: int = 0
@@ -171,12 +172,20 @@ class MemoryCloud:
         self._begin("zones")
         return ("one",)
 
+    async def ensure_group(self, name: str) -> None:
+        """Make the group where it is missing."""
+        self._begin("ensure_group")
+        self.groups.add(name)
+        self.faults.after("ensure_group")
+
     async def run_instance(self, spec: RunSpec, *, client_token: str) -> InstanceSeen:
         """Run one instance; the same token gives the same one, even a dead one."""
         now_s = self._begin("run_instance")
         for row in self._instances.values():
             if row.seen.client_token == client_token:
                 return row.seen
+        if spec.group and spec.group not in self.groups:
+            raise CloudNotFoundError(f"The security group '{spec.group}' does not exist.")
         if self.live_instances(spec.tags.get(TAG_LEASE, "")):
             self.violations.append("a second live instance of one lease (I1)")
         self._count += 1
