@@ -17,6 +17,7 @@ from traitlets.config import Application
 from educloud_lab.app.cloud_command import CloudCommand, complain, out
 from educloud_lab.localcloud import process
 from educloud_lab.localcloud.errors import PortTakenError
+from educloud_lab.localcloud.faults.warning import active_faults, warning
 from educloud_lab.localcloud.hypervisor.templates import TemplateStore
 from educloud_lab.localcloud.listening import bind
 from educloud_lab.localcloud.overview import Status
@@ -77,6 +78,8 @@ class CloudStatusApp(CloudCommand):
         if not found.machines:
             out("Machines  none")
         _print_images(found, self.place())
+        if on_purpose := warning(active_faults(Folders(self.place()).state)):
+            out(f"Faults    {on_purpose}")
         for template in TemplateStore(Folders(self.place()).templates).all():
             image, mib = template.image, template.kept_bytes >> 20
             out(f"Template  {image.parent.name} {image.name}, {template.memory_mib} MiB of memory ({mib} MiB on disk)")
@@ -209,6 +212,7 @@ class CloudApp(Application):
         "reset": (CloudResetApp, "Delete the local cloud."),
         "serve": (CloudServeApp, "Serve the local cloud in the foreground."),
         "env": (CloudEnvApp, "Print settings for work by hand."),
+        "fault": ("educloud_lab.app.cloud_fault_app.FaultApp", "Make it fail as clouds fail, on purpose."),
         "backup": ("educloud_lab.app.cloud_backup_app.CloudBackupApp", "Write everything in the cloud into one file."),
         "restore": ("educloud_lab.app.cloud_backup_app.CloudRestoreApp", "Bring back what a backup holds."),
     }

@@ -24,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     host.check_acceleration,
     host.check_namespaces,
     cloud.check_cloud,
+    cloud.check_faults,
     cloud.check_gateway,
     halves.check_versions,
     halves.check_websocket,

@@ -63,6 +63,17 @@ async def check_cloud(where: Surroundings) -> Finding:
     return ok("Local cloud", f"{endpoint.url} answers signed requests; images: " + ", ".join(i.name for i in images))
 
 
+async def check_faults(where: Surroundings) -> Finding:
+    """Nothing fails on purpose."""
+    from educloud_lab.localcloud.faults.warning import active_faults, warning
+    from educloud_lab.localcloud.settings import Folders
+
+    on_purpose = warning(active_faults(Folders(where.home).state))
+    if on_purpose:
+        return note("Faults", on_purpose, "educloud cloud fault clear --all")
+    return ok("Faults", "none are set on purpose")
+
+
 async def check_gateway(where: Surroundings) -> Finding:
     """The gateway speaks SSH and is the one that was announced."""
     announced = _announcement(where)
