@@ -18,7 +18,8 @@ from educloud_lab.localcloud.state.tables import Instance
 UNLIMITED = 999
 """What is told (Eucalyptus's four digits) where memory sets no limit."""
 
-_HOLDING = ("pending", "running", "stopping", "shutting-down")
+HOLDING = ("pending", "running", "stopping", "shutting-down")
+"""States in which an instance counts."""
 
 
 def capacity(session: Session, cloud: Cloud, memory_bytes: int, wanted: int) -> int:
@@ -26,7 +27,7 @@ def capacity(session: Session, cloud: Cloud, memory_bytes: int, wanted: int) -> 
     budget = cloud.machine_memory_bytes()
     if budget is None:
         return wanted
-    counted = select(Instance.instance_type, func.count()).where(Instance.state.in_(_HOLDING))
+    counted = select(Instance.instance_type, func.count()).where(Instance.state.in_(HOLDING))
     taken = 0
     for name, count in session.execute(counted.group_by(Instance.instance_type)):
         kind = cloud.types.get(name)  # unknown where it was started under another profile

@@ -105,6 +105,7 @@ class LocalCloud:
     async def open(self, *, supervise: bool = True) -> None:
         """Bring the state up to date, find machines again, register images and begin to supervise.
 
+        self.api.metrics.work = self.supervisor.doing
         Raises
         ------
         SchemaTooNewError
@@ -137,6 +138,7 @@ class LocalCloud:
             await self._metadata.close()
         await self.hypervisor.close()
         await self.cloud.database.close()
+            self._tasks.append(loop.create_task(self.api.metrics.watch_lag(), name="lag"))
 
     async def register_images(self) -> None:
         """Register what lies in ``images/``, and drop kept files that nothing uses."""

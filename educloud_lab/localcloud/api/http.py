@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from educloud_lab.localcloud import metrics
 from educloud_lab.localcloud.accounts import Accounts
 from educloud_lab.localcloud.api import identity
 from educloud_lab.localcloud.api.sigv4 import SignedRequest, verify
@@ -20,6 +23,7 @@ from educloud_lab.localcloud.faults import admin
 from educloud_lab.localcloud.faults.door import ConnectionCut
 from educloud_lab.localcloud.model.scalars import escape
 from educloud_lab.localcloud.operations.perform import perform
+from educloud_lab.localcloud.tracing import on_behalf_of
 
 log = logging.getLogger("educloud.cloud.api")
 
@@ -28,6 +32,15 @@ COMPUTE_PATHS = ("/services/compute", "/services/Eucalyptus", "/")
 IAM_PATH = "/services/Euare"
 STS_PATH = "/services/Tokens"
 PING_PATH = "/services/ping"
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What is counted of a request."""
+
+    request_id: str
+    action: str = "?"
+    outcome: str = "InternalFailure"
 
 
 class Api:
@@ -41,6 +54,7 @@ class Api:
     def __init__(self, cloud: Cloud, accounts: Accounts, now: Callable[[], datetime] | None = None) -> None:
         self.cloud = cloud
         self.accounts = accounts
+        self.metrics = metrics.Metrics(cloud)
         self._now = now or system_now
         # A starter asks for this to be sure that it reached the process that it started, not another cloud.
         self.boot_id = secrets.token_hex(8)
@@ -54,6 +68,7 @@ class Api:
         self._route(application, IAM_PATH, self._iam)
         self._route(application, STS_PATH, self._sts)
         self._route(application, admin.PATH, self._faults)
+        self._route(application, metrics.PATH, self._metrics)
         application.router.add_route("*", "/{rest:.*}", self._nowhere)
         return application
 
@@ -82,13 +97,32 @@ class Api:
     async def _faults(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "faults")
 
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "metrics")
+
     async def _answer(self, request: web.Request, service: str) -> web.Response:
-        request_id = str(uuid.uuid4())
-        action = "?"
+        """Answer one request, and see to it that all that it causes names it."""
+        begun_s, watched = time.perf_counter(), _Watched(str(uuid.uuid4()))
+        with on_behalf_of(watched.request_id):
+            try:
+                return await self._answered(request, service, watched)
+            finally:
+                self.metrics.request(
+                    self._label(service, watched.action), watched.outcome, time.perf_counter() - begun_s
+                )
+
+    def _label(self, service: str, action: str) -> str:
+        """Return the action where there is one of that name: callers must not make up labels."""
+        known = action in self.cloud.model.operations or action in identity.ACTIONS or action in admin.ACTIONS
+        return service if service == "metrics" else action if known else "unknown"
+
+    async def _answered(self, request: web.Request, service: str, watched: _Watched) -> web.Response:
+        request_id, action = watched.request_id, "?"
         try:
             try:
                 body = await request.read()
             except web.HTTPRequestEntityTooLarge:
+                watched.outcome = "TooLarge"
                 return _plain(413, "413 Request Entity Too Large", "The request is too large")
             query = tuple(parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True, max_num_fields=2000))
             form = tuple(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=2000))
@@ -96,34 +130,51 @@ class Api:
             account = verify(signed, self.accounts, self._time(service), self.cloud.model.behaviour.skew_s)
             caller = Caller(account, request_id, f"{request.scheme}://{request.host}")
             parameters = dict((*query, *form))
-            action = parameters.get("Action", "")
+            action = watched.action = parameters.get("Action", "")
+            if service == "metrics":
+                response = await self._exposed(caller)
+                watched.outcome = "ok"
+                return response
             text = await self._perform(service, action, caller, parameters)
             # Brokers look every few seconds: that they did is not news.
             level = logging.DEBUG if action.startswith("Describe") else logging.INFO
             log.log(level, "%s %s %s: ok", request_id, account.name, _safe(action))
+            watched.outcome = "ok"
             return web.Response(text=text, content_type="application/xml", charset="utf-8")
         except ConnectionCut:
+            watched.outcome = "cut"
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)  # nobody gets it
         except AuthError as error:
             log.info("%s refused: %s", request_id, error)
+            watched.outcome = "AuthFailure"
+            if service == "metrics":
+                return _plain(403, "403 Forbidden", str(error))
             if (refusal := self.cloud.model.behaviour.refusal(error)) is not None:
                 return _service_error(refusal, request_id)
             return _plain(403, "403 Forbidden", str(error))
         except BindError as error:
+            watched.outcome = "BadRequest"
             # Names only: values may be user data.
             log.info("%s %s: cannot bind %s", request_id, _safe(action), _safe(", ".join(error.names)))
             return _plain(400, "400 Bad Request", error.message)
         except (UnicodeDecodeError, ValueError) as error:
+            watched.outcome = "BadRequest"
             log.info("%s %s: unreadable request (%s)", request_id, _safe(action), type(error).__name__)
             return _plain(400, "400 Bad Request", "The request cannot be read")
         except ApiError as error:
+            watched.outcome = error.code.strip()
             log.info("%s %s: %d %s", request_id, _safe(action), error.status, error.code.strip())
             return _service_error(error, request_id)
         except Exception:  # a bug of ours: the caller gets no internals, the log gets everything
             log.exception("%s %s failed", request_id, _safe(action))
             return _service_error(ApiError("InternalFailure", "An internal error occurred", 500), request_id)
+
+    async def _exposed(self, caller: Caller) -> web.Response:
+        if not caller.account.is_administrator:
+            raise ApiError("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
+        return web.Response(body=await self.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _perform(self, service: str, action: str, caller: Caller, parameters: dict[str, str]) -> str:
         """Carry out a request, with what faults do to it on its way in and out."""
@@ -136,7 +187,7 @@ class Api:
     def _time(self, service: str) -> datetime:
         """Return the time that signatures are checked by; no fault locks the administrator out of ending it."""
         now = self._now()
-        return now if service == "faults" else self.cloud.faults.api_now(now)
+        return now if service in ("faults", "metrics") else self.cloud.faults.api_now(now)
 
     async def _dispatch(self, service: str, action: str, caller: Caller, parameters: dict[str, str]) -> str:
         if service in ("iam", "sts") or action in identity.ACTIONS:

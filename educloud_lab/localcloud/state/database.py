@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,7 +22,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from educloud_lab.localcloud.errors import LocalCloudError
+from educloud_lab.localcloud.state.tables import Event, Image, Instance, Snapshot, Volume
 from educloud_lab.localcloud.state.upgrade import upgrade
+from educloud_lab.localcloud.tracing import REQUEST, on_behalf_of
 
 T = TypeVar("T")
 
@@ -31,22 +32,44 @@ _TOGETHER = 200
 """Transactions that are committed together at most."""
 
 
+class StateSession(Session):
+    """One transaction's session."""
+
+
+Observer = Callable[[StateSession], None]
+
+
+@event.listens_for(StateSession, "before_flush")
+def _before_flush(session: StateSession, _context: object, _instances: object) -> None:
+    """Have changed rows remember the request that changed them, and tell observers."""
+    if request_id := REQUEST.get():
+        for row in (*session.new, *session.dirty):
+            # An event is about one request for ever; other rows remember the last.
+            if isinstance(row, Event):
+                row.request_id = row.request_id or request_id
+            elif isinstance(row, (Instance, Volume, Snapshot, Image)) and session.is_modified(row):
+                row.request_id = request_id
+    for observer in session.info["observers"]:
+        observer(session)
+
+
 class _Entry:
     """One transaction that is asked for."""
 
-    __slots__ = ("error", "future", "loop", "result", "since_s", "work")
+    __slots__ = ("error", "future", "loop", "observers", "request_id", "result", "work")
 
     def __init__(
         self,
         work: Callable[[Session], Any],
         future: asyncio.Future[Any],
         loop: asyncio.AbstractEventLoop,
-        since_s: float,
+        observers: Sequence[Observer],
     ) -> None:
         self.work = work
         self.future = future
         self.loop = loop
-        self.since_s = since_s
+        self.observers = observers
+        self.request_id = REQUEST.get()
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -59,7 +82,13 @@ class _Entry:
         """
         mode: Literal["control_fully", "create_savepoint"] = "control_fully" if alone else "create_savepoint"
         try:
-            with Session(connection, expire_on_commit=False, join_transaction_mode=mode) as session, session.begin():
+            with (
+                on_behalf_of(self.request_id),
+                StateSession(
+                    connection, expire_on_commit=False, join_transaction_mode=mode, info={"observers": self.observers}
+                ) as session,
+                session.begin(),
+            ):
                 self.result = self.work(session)
         except Exception as error:  # noqa: BLE001 (it is the caller's, who gets it)
             self.fail(error)
@@ -76,8 +105,8 @@ class Database:
         self.path = path
         self.changes = 0
         """Grows when rows change: what was worked out from rows holds for as long as this stays the same."""
-        self.waiting_s = 0.0
-        """How long the transaction that ended last had waited for its turn, and run."""
+        self.observers: list[Observer] = []
+        """Called in the worker thread with each session before its changes are written."""
         self.after_commit: Callable[[sqlite3.Connection], None] | None = None
         """Called in the worker thread when a transaction has ended; see ``faults.older``."""
         self._queue: deque[_Entry] = deque()
@@ -102,11 +131,16 @@ class Database:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._dispose)
         self._executor.shutdown()
 
+    @property
+    def waiting(self) -> int:
+        """How many transactions wait for their turn."""
+        return len(self._queue)
+
     async def run(self, work: Callable[[Session], T]) -> T:
         """Run one transaction in the worker thread and return its result, once it is committed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.append(_Entry(work, future, loop, time.monotonic()))
+        self._queue.append(_Entry(work, future, loop, self.observers))
         self._executor.submit(self._drain)  # raises RuntimeError once the state is closed
         return await future
 
@@ -124,7 +158,6 @@ class Database:
         except BaseException as error:  # noqa: BLE001 (whatever it was, those who wait must hear of it)
             for entry in entries:
                 entry.fail(error)
-        self.waiting_s = time.monotonic() - entries[0].since_s
         for loop in {entry.loop for entry in entries}:
             own = [entry for entry in entries if entry.loop is loop]
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more

@@ -100,11 +100,7 @@ class Supervisor:
         for instance_id, state, force in work.instances:
             with on_behalf_of(work.requests[instance_id]):
                 self._advance(instance_id, state, force)
-        for volume_id, instance_id, state in work.attachments:
-            if instance_id not in self._tasks:
-                plug = self._volumes.attach if state == "attaching" else self._volumes.detach
-                with on_behalf_of(work.requests[volume_id]):
-                    self._spawn(instance_id, state, lambda plug=plug, key=volume_id: plug(key))  # type: ignore[misc]  # bound now
+        # Before its volumes: what is to be plugged at a machine that is gone waits until its row says so.
         await self._cloud.faults.enforce(self._hypervisor)
         for report in await self._lookout.ended(work.watched, self._tasks.keys() | work.waiting):
             self._spawn(
@@ -114,6 +110,11 @@ class Supervisor:
             )
         if self.also is not None:
             await self.also(self._spawn)
+        for volume_id, instance_id, state in work.attachments:
+            if instance_id not in self._tasks:
+                plug = self._volumes.attach if state == "attaching" else self._volumes.detach
+                with on_behalf_of(work.requests[volume_id]):
+                    self._spawn(instance_id, state, lambda plug=plug, key=volume_id: plug(key))  # type: ignore[misc]  # bound now
         await self._published()
 
     async def settle(self) -> None:
