@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.system.browser import chromium, open_lab, press, sidebar, terminal_text, type_line, wait_terminal
-from tests.system.conftest import Bench
+from tests.system.conftest import Bench, wait_for
 
 pytestmark = [pytest.mark.qemu, pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -28,12 +29,19 @@ def use_profile(notebooks: Path, profile: str, lab: str) -> None:
     path.write_text(json.dumps(notebook))
 
 
+def started_from(bench: Bench, instance_id: str) -> str:
+    """The template that the cloud notes for an instance, '' for one that booted."""
+    with sqlite3.connect(f"file:{bench.home / 'cloud/cloud.sqlite'}?mode=ro", uri=True) as state:
+        return str(state.execute("SELECT template FROM instance WHERE id = ?", [instance_id]).fetchone()[0])
+
+
 @pytest.mark.parametrize("profile", ["tiny", "tiny-store"])
 def test_a_student_starts_writes_stops_and_comes_back(
     bench: Bench, notebooks: Path, browser_path: str, tmp_path: Path, artifacts: Path, profile: str
 ) -> None:
     lab = f"your-first-machine-{profile}"
     use_profile(notebooks, profile, lab)
+    bench.env["EDUCLOUD_WARM"] = "auto"
     server = bench.lab(notebooks)
     shots = artifacts / f"first-lab-{profile}"
     shots.mkdir(parents=True, exist_ok=True)
@@ -110,9 +118,14 @@ def test_a_student_starts_writes_stops_and_comes_back(
         dialog.locator("input").fill(lab)
         dialog.locator(".jp-mod-accept, .jp-mod-warn").last.click()
         server.wait_phase(lab, "off")
+        templates = bench.home / "cloud/templates"
+        wait_for("a template", lambda: list(templates.glob("tpl-*")), timeout_s=180)
         press(sidebar(page), "Start")
         lease = server.wait_phase(lab, "ready")
         assert lease["instance"]["id"] != first_instance
+        # The first machine booted, this one went on from its kind's saved memory; nobody sees a difference.
+        assert started_from(bench, first_instance) == ""
+        assert started_from(bench, lease["instance"]["id"]).startswith("tpl-")
         assert lease["volumes"][0]["id"] == volume
         press(sidebar(page), "Terminal")
         wait_terminal(page, r"read-5[\s\S]*connect again")

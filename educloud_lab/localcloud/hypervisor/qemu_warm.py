@@ -22,7 +22,14 @@ from educloud_lab.localcloud.hypervisor.qemu_command import command_line
 from educloud_lab.localcloud.hypervisor.qemu_machine import Machine
 from educloud_lab.localcloud.hypervisor.qemu_queue import StartQueue, available_memory_bytes, promised_bytes
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles
-from educloud_lab.localcloud.hypervisor.templates import Template, TemplateKey, TemplateStore, can_go_on, key_of
+from educloud_lab.localcloud.hypervisor.templates import (
+    Template,
+    TemplateKey,
+    TemplateStore,
+    can_go_on,
+    host_processor,
+    key_of,
+)
 from educloud_lab.localcloud.hypervisor.templates_personality import TemplateError
 from educloud_lab.localcloud.hypervisor.templates_start import go_on, renew_disk
 from educloud_lab.localcloud.network.base import NetworkDriver, NetworkError
@@ -154,7 +161,8 @@ class WarmStarts:
         except NetworkError:
             return COLD  # the cold start says so
         version = await acceleration.qemu_version(start.binary)
-        key = key_of(start.spec, arguments, version)
+        host = host_processor() if start.accel == "kvm" else ""
+        key = key_of(start.spec, arguments, f"{version} {host}".strip())
         if key is None or not version or self._failures[key.template_id] >= _MOST_FAILURES:
             return COLD
         template = await asyncio.to_thread(self._store.find, key)
@@ -180,6 +188,10 @@ class WarmStarts:
         while self._wanted:
             await self._queue.quiet(QUIET_S)
             template_id, (plan, memory_bytes, binary) = self._wanted.popitem()
+            assert self._store is not None
+            assert plan.key is not None
+            if await asyncio.to_thread(self._store.find, plan.key) is not None:
+                continue  # made meanwhile: several machines of the kind were started cold
             try:
                 await self._make(plan, memory_bytes, binary)
             except HypervisorError as error:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -37,7 +38,7 @@ class TemplateKey:
     Parameters
     ----------
     image : root file, kernel and ramdisk as (path, bytes, time of change in ns); an image built anew has others.
-    qemu : first line of ``qemu --version``.
+    qemu : first line of ``qemu --version``, and the host's processor where the guest sees it (KVM).
     shape : hardware, acceleration, memory, processors and kernel arguments (`templates_command.shape`).
     """
 
@@ -107,6 +108,16 @@ def key_of(spec: MachineSpec, arguments: Sequence[str], qemu: str) -> TemplateKe
                 return None
             files.append((str(path.absolute()), found.st_size, found.st_mtime_ns))
     return TemplateKey(tuple(files), qemu, tuple(shape(arguments)))
+
+
+def host_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Name the host's processor, its features and its kernel: what a guest under KVM has seen of them."""
+    try:
+        lines = cpuinfo.read_text("utf-8", "replace").partition("\n\n")[0].splitlines()
+    except OSError:
+        lines = []
+    facts = [line for line in lines if line.startswith(("vendor_id", "model", "stepping", "microcode", "flags"))]
+    return f"{platform.release()} {hashlib.sha256(chr(10).join(sorted(facts)).encode()).hexdigest()[:16]}"
 
 
 class TemplateStore:

@@ -12,7 +12,13 @@ from educloud_lab.localcloud.hypervisor import qcow
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, MachineSpec
 from educloud_lab.localcloud.hypervisor.qemu_command import command_line
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles
-from educloud_lab.localcloud.hypervisor.templates import MOST_TEMPLATES, TemplateStore, can_go_on, key_of
+from educloud_lab.localcloud.hypervisor.templates import (
+    MOST_TEMPLATES,
+    TemplateStore,
+    can_go_on,
+    host_processor,
+    key_of,
+)
 from educloud_lab.localcloud.hypervisor.templates_build import clear_leftovers
 from educloud_lab.localcloud.hypervisor.templates_command import (
     TEMPLATE_WORD,
@@ -139,6 +145,17 @@ def test_whatever_the_guest_can_see_makes_another_template(spec, image):
     others.append(template_id(spec))
     assert usual not in others
     assert len(set(others)) == len(others)
+
+
+def test_under_kvm_the_processor_counts_and_its_speed_does_not(tmp_path):
+    def processor(mhz: int, flags: str) -> str:
+        text = f"vendor_id : X\nmodel name : Y\ncpu MHz : {mhz}\nflags : {flags}\n\nvendor_id : X\ncpu MHz : 9\n"
+        (tmp_path / "cpuinfo").write_text(text)
+        return host_processor(tmp_path / "cpuinfo")
+
+    assert processor(1000, "fpu aes") == processor(2000, "fpu aes")
+    assert processor(1000, "fpu aes") != processor(1000, "fpu")
+    assert host_processor(tmp_path / "missing")
 
 
 def test_an_image_whose_files_are_gone_has_none(spec, image):
