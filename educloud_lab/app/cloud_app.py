@@ -20,6 +20,8 @@ from educloud_lab.localcloud.errors import PortTakenError
 from educloud_lab.localcloud.faults.warning import active_faults, warning
 from educloud_lab.localcloud.hypervisor.templates import TemplateStore
 from educloud_lab.localcloud.listening import bind
+from educloud_lab.localcloud.model import PROFILES
+from educloud_lab.localcloud.network.choice import recall
 from educloud_lab.localcloud.overview import Status
 from educloud_lab.localcloud.settings import DEFAULT_PORT, Folders
 
@@ -39,10 +41,34 @@ class CloudStartApp(CloudCommand):
         ["qemu", "simulated"], default_value="qemu", help="What runs machines; simulated ones cannot be logged in to."
     ).tag(config=True)
 
+    profile = CaselessStrEnum(
+        list(PROFILES),
+        default_value=None,
+        allow_none=True,
+        help="Which kind of cloud it answers as; default as it was made, at first eucalyptus-6. It stays so.",
+    ).tag(config=True)
+    network = CaselessStrEnum(
+        ["auto", "netns", "slirp"],
+        default_value=None,
+        allow_none=True,
+        help="How machines are connected: netns (they reach each other as their groups say) or slirp (each alone);"
+        " auto takes netns where it works. Default as the last time, at first auto.",
+    ).tag(config=True)
+    outbound = Bool(
+        None, allow_none=True, help="Whether machines reach the outside. Default as the last time, at first not."
+    ).tag(config=True)
+
     aliases = {  # noqa: RUF012
         **CloudCommand.aliases,
         "port": "CloudStartApp.port",
+        "profile": "CloudStartApp.profile",
         "hypervisor": "CloudStartApp.hypervisor",
+        "network": "CloudStartApp.network",
+    }
+
+    flags = {  # noqa: RUF012
+        "outbound": ({"CloudStartApp": {"outbound": True}}, "Let machines reach the outside."),
+        "no-outbound": ({"CloudStartApp": {"outbound": False}}, "Keep machines from the outside."),
     }
 
     def _act(self) -> None:
@@ -50,7 +76,15 @@ class CloudStartApp(CloudCommand):
         if self.hypervisor == "qemu" and (missing := without_qemu()):
             out(missing)
         ran = process.status(self.place()).api_running
-        announced = process.start(self.place(), port=self.port, hypervisor=self.hypervisor, say=out)
+        announced = process.start(
+            self.place(),
+            port=self.port,
+            hypervisor=self.hypervisor,
+            profile=self.profile,
+            network=self.network,
+            outbound=self.outbound,
+            say=out,
+        )
         _print_images(process.status(self.place()), self.place())
         elsewhere = self.port is None and f":{DEFAULT_PORT}/" not in announced["endpoint_url"]
         if elsewhere and not ran and _is_taken(DEFAULT_PORT):
@@ -73,6 +107,9 @@ class CloudStatusApp(CloudCommand):
         gateway = (found.announcement or {}).get("gateway", {})
         where = f" at {gateway['host']}:{gateway['port']}" if gateway else ""
         out(f"Gateway   {'running' + where if found.gateway_running else 'not running'}")
+        if network := recall(Folders(self.place()).cloud / "network.json"):
+            outside = "with" if network.outbound else "without"
+            out(f"Network   {network.driver}, {outside} the outside ({network.reason})")
         for machine in found.machines:
             out(f"Machine   {machine.instance_id}  {machine.state:<13} {machine.instance_type:<10} {machine.address}")
         if not found.machines:
@@ -151,16 +188,31 @@ class CloudServeApp(CloudCommand):
         ["auto", "tcg", "kvm"], default_value="auto", help="How QEMU runs machines; auto takes KVM where it is proven."
     ).tag(config=True)
 
+    profile = CaselessStrEnum(
+        list(PROFILES), default_value=None, allow_none=True, help="Which kind of cloud it answers as."
+    ).tag(config=True)
     pace = Float(1.0, help="Simulated machines take so many times as long as a real tiny one; 0: no time.").tag(
         config=True
     )
+
+    network = CaselessStrEnum(
+        ["auto", "netns", "slirp"], default_value=None, allow_none=True, help="How machines are connected."
+    ).tag(config=True)
+    outbound = Bool(None, allow_none=True, help="Whether machines reach the outside.").tag(config=True)
 
     aliases = {  # noqa: RUF012
         **CloudCommand.aliases,
         "port": "CloudServeApp.port",
         "hypervisor": "CloudServeApp.hypervisor",
         "accel": "CloudServeApp.accel",
+        "profile": "CloudServeApp.profile",
         "pace": "CloudServeApp.pace",
+        "network": "CloudServeApp.network",
+    }
+
+    flags = {  # noqa: RUF012
+        "outbound": ({"CloudServeApp": {"outbound": True}}, "Let machines reach the outside."),
+        "no-outbound": ({"CloudServeApp": {"outbound": False}}, "Keep machines from the outside."),
     }
 
     def _act(self) -> None:
@@ -176,7 +228,13 @@ class CloudServeApp(CloudCommand):
         )
         logging.getLogger("educloud").setLevel(min(int(str(self.log_level)), logging.INFO))
         settings = Settings(
-            Folders(self.place()), hypervisor=self.hypervisor, accel=self.accel, simulated_pace=max(0.0, self.pace)
+            Folders(self.place()),
+            profile=self.profile,
+            hypervisor=self.hypervisor,
+            accel=self.accel,
+            simulated_pace=max(0.0, self.pace),
+            network_driver=self.network,
+            outbound=self.outbound,
         )
         asyncio.run(serve(settings, self.port))
 

@@ -17,6 +17,7 @@ from educloud_lab.localcloud.errors import LocalCloudError, StartFailedError
 from educloud_lab.localcloud.listening import bind
 from educloud_lab.localcloud.overview import Status, read_rows
 from educloud_lab.localcloud.processes import end, end_surely, is_alive, launch
+from educloud_lab.localcloud.remembered import choose_profile
 from educloud_lab.localcloud.runtime import remove_runtime_folder
 from educloud_lab.localcloud.settings import Folders
 
@@ -25,7 +26,14 @@ STOP_LIMIT_S = 90.0
 
 
 def start(
-    home: Path, *, port: int | None = None, hypervisor: str | None = None, say: Callable[[str], None] | None = None
+    home: Path,
+    *,
+    port: int | None = None,
+    hypervisor: str | None = None,
+    profile: str | None = None,
+    network: str | None = None,
+    outbound: bool | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Start what does not run and return the announcement; quick when everything runs.
 
@@ -33,11 +41,14 @@ def start(
     ----------
     port : of the API; default the last one used, 8773, or any free one.
     hypervisor : ``qemu`` (default) or ``simulated``.
+    profile : which kind of cloud it answers as; default as it was made, else ``eucalyptus-6``.
+    network : how machines are connected: ``auto``, ``netns`` or ``slirp``; default as the last time, at first ``auto``.
+    outbound : whether machines reach the outside; default as the last time, at first not.
     say : told about each step, for people.
 
     Raises
     ------
-    PortTakenError, StartFailedError, LocalCloudError
+    PortTakenError, ProfileChangedError, StartFailedError, LocalCloudError
         The message says what to do.
     """
     tell = say or (lambda _text: None)
@@ -45,12 +56,18 @@ def start(
     folders.make()
     folders.runtime()
     with serialised(folders):
+        choose_profile(folders.state, profile)  # so that the refusal comes from here, in one sentence
         api = read_json(folders.cloud / "api.state.json")
         if api_answers(api):
             if port is not None and api["port"] != port:
                 raise LocalCloudError(
                     f"The local cloud already runs, on port {api['port']}. It was left alone; run"
                     " `educloud cloud stop` first to move it."
+                )
+            if network is not None or outbound is not None:
+                raise LocalCloudError(
+                    "The local cloud already runs; it was left alone. Its network changes at a start: run"
+                    " `educloud cloud stop` first (with --leave-machines, machines keep the network that they have)."
                 )
             tell(f"The local cloud already runs (process {api['pid']}).")
         else:
@@ -61,6 +78,9 @@ def start(
             arguments = ["cloud", "serve"]
             arguments += [f"--port={port}"] if port is not None else []
             arguments += [f"--hypervisor={hypervisor}"] if hypervisor is not None else []
+            arguments += [f"--profile={profile}"] if profile is not None else []
+            arguments += [f"--network={network}"] if network is not None else []
+            arguments += [] if outbound is None else ["--outbound" if outbound else "--no-outbound"]
             launch(
                 arguments, folders.log / "api.log", folders.home, lambda pid: _api_ready(folders, pid), READY_LIMIT_S
             )

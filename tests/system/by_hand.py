@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.exceptions
 import psutil
 import pytest
 from botocore.config import Config
@@ -46,6 +47,17 @@ def client(settings: Mapping[str, str], **config: Any) -> Any:
     return ec2
 
 
+def let_in(ec2: Any, port: int, *, group: str = "default") -> None:
+    """Open a TCP port of a group to everybody, as a person does before the first login; open already is well."""
+    try:
+        ec2.authorize_security_group_ingress(
+            GroupName=group, IpProtocol="tcp", FromPort=port, ToPort=port, CidrIp="0.0.0.0/0"
+        )
+    except botocore.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidPermission.Duplicate":
+            raise
+
+
 @dataclass
 class Desk:
     """A started local cloud, and one account's tools."""
@@ -68,6 +80,7 @@ class Desk:
         key = folder / f"{account}.pem"
         key.write_text(ec2.create_key_pair(KeyName=key_name)["KeyMaterial"])
         key.chmod(0o600)
+        let_in(ec2, 22)
         desk = cls(bench, folder, settings, ec2, key_name, key)
         desk.write_ssh_config()
         return desk

@@ -158,7 +158,8 @@ class Holder:
     def _obey(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["op"] == "state":
             try:
-                self.set_state(dict(request["machines"]), Policy.from_json(request["policy"]))
+                policy = self.policy if request["policy"] is None else Policy.from_json(request["policy"])
+                self.set_state(dict(request["machines"]), policy)
             except (kernel.KernelError, ValueError) as error:
                 return {"error": str(error)}
         elif request["op"] == "quit" and not self._used():

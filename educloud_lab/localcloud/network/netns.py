@@ -56,7 +56,7 @@ class NetnsNetwork:
         self._outbound = outbound
         self._legs: dict[str, NetworkLeg] = {}
         self._pids: dict[str, int] = {}
-        self._policy = Policy()
+        self._policy: Policy | None = None  # not known yet: what the holder has stays in force
         self._said = ""
         self._pid = 0
         self._lines: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -274,7 +274,7 @@ class NetnsNetwork:
         state = {
             "op": "state",
             "machines": {address: str(leg.metadata_socket) for address, leg in sorted(self._legs.items())},
-            "policy": self._policy.to_json(),
+            "policy": None if self._policy is None else self._policy.to_json(),
         }
         text = json.dumps(state)
         if text == self._said:

@@ -105,7 +105,8 @@ class GatewayFiles:
             if door is None and self._door is not None:
                 door, ways[row.address] = self._door.path, (row.id, open_ports)
             if door is not None:
-                routes |= {f"{row.address}:{first}-{last}": f"unix:{door}" for first, last in open_ports}
+                for first, last in open_ports:
+                    routes[f"{row.address}:{first}" + (f"-{last}" if last > first else "")] = f"unix:{door}"
             if any(first <= SSH_PORT <= last for first, last in open_ports) and (
                 self._network is None or self._network.door(row.address) is None
             ):
