@@ -52,7 +52,7 @@ async def serve(settings: Settings, port: int | None) -> None:
             await cloud.open()
             await runner.setup()
             await web.SockSite(runner, bound).start()
-            _tell(folders, settings, bound.getsockname()[1], cloud.api.boot_id)
+            _tell(folders, settings, cloud.cloud.model.profile, bound.getsockname()[1], cloud.api.boot_id)
             log.info("The local cloud answers at http://%s:%d/services/compute", *bound.getsockname())
             number = await asked
             log.info("Ending on %s", signal.Signals(number).name)
@@ -107,14 +107,14 @@ def _last_port(folders: Folders) -> int | None:
     return port if isinstance(port, int) and 0 < port < 65536 else None
 
 
-def _tell(folders: Folders, settings: Settings, port: int, boot_id: str) -> None:
+def _tell(folders: Folders, settings: Settings, profile: str, port: int, boot_id: str) -> None:
     state = {
         "pid": os.getpid(),
         "start_ticks": start_ticks(os.getpid()),
         "host": HOST,
         "port": port,
         "boot_id": boot_id,
-        "profile": settings.profile,
+        "profile": profile,
         "region": settings.region,
         "hypervisor": settings.hypervisor,
     }

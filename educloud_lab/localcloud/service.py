@@ -18,19 +18,25 @@ from educloud_lab.localcloud.accounts import Accounts, load_accounts
 from educloud_lab.localcloud.api.http import Api
 from educloud_lab.localcloud.clock import Clock, SystemClock
 from educloud_lab.localcloud.cloud import Cloud
-from educloud_lab.localcloud.hypervisor.base import Hypervisor
+from educloud_lab.localcloud.errors import LocalCloudError
+from educloud_lab.localcloud.hypervisor.base import Hypervisor, HypervisorError
 from educloud_lab.localcloud.hypervisor.qemu import QemuHypervisor
 from educloud_lab.localcloud.hypervisor.qemu_queue import available_memory_bytes
 from educloud_lab.localcloud.hypervisor.simulated import Pace, SimulatedHypervisor
 from educloud_lab.localcloud.metadata.service import MetadataService
 from educloud_lab.localcloud.metadata.view import MetadataView
 from educloud_lab.localcloud.model import instance_types, load_profile
+from educloud_lab.localcloud.network.base import NetworkDriver
+from educloud_lab.localcloud.network.choice import Networks
 from educloud_lab.localcloud.operations.images import ROOT_DEVICE
+from educloud_lab.localcloud.remembered import KEY as PROFILE_KEY
+from educloud_lab.localcloud.remembered import choose_profile
 from educloud_lab.localcloud.settings import Settings
 from educloud_lab.localcloud.state.database import Database
-from educloud_lab.localcloud.state.tables import Attachment, Image, Instance, Node, Snapshot, Volume
+from educloud_lab.localcloud.state.tables import Attachment, Image, Instance, Meta, Node, Snapshot, Volume
 from educloud_lab.localcloud.work.diskroom import DiskMaker, QemuDisks, SimulatedDisks
 from educloud_lab.localcloud.work.gateway_files import GatewayFiles
+from educloud_lab.localcloud.work.host_door import HostDoor
 from educloud_lab.localcloud.work.machines import Machines
 from educloud_lab.localcloud.work.recovery import Recovery
 from educloud_lab.localcloud.work.storage import Storage
@@ -66,9 +72,10 @@ class LocalCloud:
         folders.make()
         simulated = settings.hypervisor == "simulated"
         clock = clock or SystemClock()
-        self.hypervisor = hypervisor or make_hypervisor(settings, clock)
+        network = None if simulated or hypervisor is not None else make_network(settings)
+        self.hypervisor = hypervisor or make_hypervisor(settings, clock, network)
         self.accounts: Accounts = load_accounts(folders.credentials)
-        model = load_profile(settings.profile)
+        model = load_profile(choose_profile(folders.state, settings.profile))
         _usual, types = instance_types()
         self.cloud = Cloud(
             settings=settings,
@@ -86,7 +93,8 @@ class LocalCloud:
         self._metadata = None if simulated else MetadataService(self._metadata_view)
         sockets = folders.cloud if simulated else folders.runtime() / "md"
         self._sockets = sockets
-        gateway = GatewayFiles(self.cloud, self.hypervisor)
+        self._door = None if simulated else HostDoor(folders.runtime() / "door.sock", self.hypervisor)
+        gateway = GatewayFiles(self.cloud, self.hypervisor, network, self._door)
         self.storage = Storage(self.cloud, self.hypervisor, self._disks)
         snapshots = self.storage.snapshots
         machines = Machines(
@@ -99,13 +107,13 @@ class LocalCloud:
         self.cloud.wake, self.cloud.reboot = self.supervisor.wake, self.supervisor.reboot
         self.cloud.grow = self.storage.grow
         self.api = Api(self.cloud, self.accounts, now=now)
+        self.api.metrics.work = self.supervisor.doing
         self._tasks: list[asyncio.Task[None]] = []
         self._seen: frozenset[tuple[str, int]] = frozenset()
 
     async def open(self, *, supervise: bool = True) -> None:
         """Bring the state up to date, find machines again, register images and begin to supervise.
 
-        self.api.metrics.work = self.supervisor.doing
         Raises
         ------
         SchemaTooNewError
@@ -117,9 +125,15 @@ class LocalCloud:
         for folder in (folders.volumes, folders.roots):
             await self._disks.tidy(folder)
         await database.run(self._ensure_node)
+        await database.run(self._keep_profile)
         await database.run(self.cloud.faults.load)
         await self.register_images()
-        await self.hypervisor.open()
+        try:
+            await self.hypervisor.open()
+        except HypervisorError as error:
+            raise LocalCloudError(str(error)) from error
+        if self._door is not None:
+            await self._door.open()
         if self._metadata is not None:
             await self._metadata.open()
         await self.storage.recover()
@@ -127,6 +141,7 @@ class LocalCloud:
         if supervise:
             loop = asyncio.get_running_loop()
             self._tasks.append(loop.create_task(self.supervisor.run(), name="supervisor"))
+            self._tasks.append(loop.create_task(self.api.metrics.watch_lag(), name="lag"))
             self._tasks.append(loop.create_task(self._watch_images(), name="images"))
             self.supervisor.wake()
 
@@ -136,9 +151,10 @@ class LocalCloud:
         await self.supervisor.close()
         if self._metadata is not None:
             await self._metadata.close()
+        if self._door is not None:
+            await self._door.close()
         await self.hypervisor.close()
         await self.cloud.database.close()
-            self._tasks.append(loop.create_task(self.api.metrics.watch_lag(), name="lag"))
 
     async def register_images(self) -> None:
         """Register what lies in ``images/``, and drop kept files that nothing uses."""
@@ -189,6 +205,9 @@ class LocalCloud:
         await self.supervisor.settle()
         return len(rows)
 
+    def _keep_profile(self, session: Session) -> None:
+        session.merge(Meta(key=PROFILE_KEY, value=self.cloud.model.profile))
+
     def _ensure_node(self, session: Session) -> None:
         node = session.get(Node, self.settings.node)
         if node is None:
@@ -206,7 +225,20 @@ class LocalCloud:
         return await self.cloud.database.run(lambda session: _view(session, instance_id))
 
 
-def make_hypervisor(settings: Settings, clock: Clock | None = None) -> Hypervisor:
+def make_network(settings: Settings) -> Networks:
+    """Return what connects the machines, as the settings or the last start have it."""
+    folders = settings.folders
+    return Networks.make(
+        folder=folders.runtime(),
+        log_file=folders.log / "network.log",
+        network=settings.network,
+        memory=folders.cloud / "network.json",
+        setting=settings.network_driver,
+        outbound=settings.outbound,
+    )
+
+
+def make_hypervisor(settings: Settings, clock: Clock | None = None, network: NetworkDriver | None = None) -> Hypervisor:
     """Return the hypervisor that the settings name."""
     if settings.hypervisor == "simulated":
         keep = settings.folders.cloud / "simulated.jsonl"
@@ -214,9 +246,12 @@ def make_hypervisor(settings: Settings, clock: Clock | None = None) -> Hyperviso
     return QemuHypervisor(
         run_dir=settings.folders.runtime() / "m",
         log_dir=settings.folders.log / "machines",
+        disk_folder=settings.folders.cloud,
         accel=settings.accel,
         verdict_file=settings.folders.home / "acceleration.json",
+        templates_dir=None if settings.warm == "off" else settings.folders.templates,
         width=settings.starts_at_once,
+        network=network or make_network(settings),
     )
 
 

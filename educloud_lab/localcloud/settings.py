@@ -149,7 +149,7 @@ class Settings:
     """How one local cloud behaves. Durations in seconds."""
 
     folders: Folders
-    profile: str = "eucalyptus-6"
+    profile: str | None = None  # None: as the state was made, else eucalyptus-6
     region: str = "eucalyptus"
     zone: str = "one"
     node: str = "node-1"
@@ -168,4 +168,5 @@ class Settings:
     memory_margin_bytes: int = 256 << 20  # left to the rest of the computer
     machine_overhead_bytes: int = 114 << 20  # translation cache (64 MiB) and the process itself
     memory_limit_bytes: int | None = None  # what all machines together may take, where it is less than there is
+    disk_overcommit: float = 4.0  # disks may promise this many times what is free: nobody fills all of them
     starts_at_once: int = field(default_factory=lambda: max(1, os.cpu_count() or 1))

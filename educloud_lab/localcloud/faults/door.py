@@ -55,7 +55,7 @@ class Passage:
             if self._struck("lost-request"):
                 raise ConnectionCut
             if self._throttled():
-                aws = self.faults.cloud.settings.profile == "aws"
+                aws = self.faults.cloud.model.profile == "aws"
                 raise ApiError("RequestLimitExceeded" if aws else "ServiceUnavailable", "Request limit exceeded.", 503)
             if self._struck("internal-error"):
                 error = ApiError("InternalFailure", "An internal error occurred", 500)

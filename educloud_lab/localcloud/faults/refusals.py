@@ -32,7 +32,7 @@ def refuse(
     ids, tags : what the request is about and the tags that it brings.
     """
     target = Target(account_id, operation, zone, frozenset(ids), frozenset(f"{key}={value}" for key, value in tags))
-    aws = faults.cloud.settings.profile == "aws"
+    aws = faults.cloud.model.profile == "aws"
     if operation == "CreateVolume":
         for fault in faults.of("quota"):
             if fault.parameters["what"] in ("volumes", "both") and fault.strikes(target):

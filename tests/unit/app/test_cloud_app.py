@@ -29,7 +29,7 @@ def cloud(monkeypatch):
     """A cloud that starts at once; the order of what is said and done."""
     order = []
 
-    def start(home, *, port, hypervisor, say):
+    def start(home, *, hypervisor, say, **asked):
         order.append("start")
         return CLOUD | {"hypervisor": hypervisor}
 
