@@ -104,6 +104,8 @@ class CloudStatusApp(CloudCommand):
             out(f"API       running at {found.announcement['endpoint_url']} (profile {found.announcement['profile']})")
         else:
             out("API       not running; start it with: educloud cloud start")
+        if (found.announcement or {}).get("hypervisor") == "simulated":
+            out("Machines  are simulated: they cannot be logged in to")
         gateway = (found.announcement or {}).get("gateway", {})
         where = f" at {gateway['host']}:{gateway['port']}" if gateway else ""
         out(f"Gateway   {'running' + where if found.gateway_running else 'not running'}")
@@ -217,16 +219,11 @@ class CloudServeApp(CloudCommand):
 
     def _act(self) -> None:
         # Imported here because these take half a second that `educloud --help` need not pay.
+        from educloud_lab.localcloud import logs
         from educloud_lab.localcloud.serve import serve
         from educloud_lab.localcloud.settings import Settings
 
-        logging.basicConfig(
-            stream=sys.stderr,
-            level=logging.WARNING,
-            format="%(asctime)s %(levelname)s %(name)s %(message)s",
-            datefmt="%Y-%m-%dT%H:%M:%S%z",
-        )
-        logging.getLogger("educloud").setLevel(min(int(str(self.log_level)), logging.INFO))
+        logs.configure(min(int(str(self.log_level)), logging.INFO), Folders(self.place()).log / "api.log")
         settings = Settings(
             Folders(self.place()),
             profile=self.profile,
@@ -270,6 +267,8 @@ class CloudApp(Application):
         "reset": (CloudResetApp, "Delete the local cloud."),
         "serve": (CloudServeApp, "Serve the local cloud in the foreground."),
         "env": (CloudEnvApp, "Print settings for work by hand."),
+        "watch": ("educloud_lab.app.cloud_watch_app.CloudWatchApp", "Watch machines, volumes, images and events."),
+        "metrics": ("educloud_lab.app.cloud_watch_app.CloudMetricsApp", "Print its figures in Prometheus's form."),
         "fault": ("educloud_lab.app.cloud_fault_app.FaultApp", "Make it fail as clouds fail, on purpose."),
         "backup": ("educloud_lab.app.cloud_backup_app.CloudBackupApp", "Write everything in the cloud into one file."),
         "restore": ("educloud_lab.app.cloud_backup_app.CloudRestoreApp", "Bring back what a backup holds."),
