@@ -23,6 +23,7 @@ from educloud_lab.localcloud.hypervisor.base import Hypervisor, HypervisorError
 from educloud_lab.localcloud.hypervisor.qemu import QemuHypervisor
 from educloud_lab.localcloud.hypervisor.qemu_queue import available_memory_bytes
 from educloud_lab.localcloud.hypervisor.simulated import Pace, SimulatedHypervisor
+from educloud_lab.localcloud.hypervisor.templates import TemplateStore
 from educloud_lab.localcloud.metadata.service import MetadataService
 from educloud_lab.localcloud.metadata.view import MetadataView
 from educloud_lab.localcloud.model import instance_types, load_profile
@@ -167,6 +168,7 @@ class LocalCloud:
         used = await self.cloud.database.run(_used_files)
         used |= frozenset(imagestore.kept_folders(folders, bases))
         await asyncio.to_thread(imagestore.remove_unused, folders, used)
+        await asyncio.to_thread(TemplateStore(folders.templates).prune)
 
     async def look_for_images(self) -> None:
         """Register images anew if any was built, replaced or removed."""
