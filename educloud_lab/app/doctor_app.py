@@ -12,7 +12,7 @@ from pathlib import Path
 from traitlets import Bool, Unicode
 from traitlets.config import Application
 
-from educloud_lab.app.doctor import cloud, halves, host
+from educloud_lab.app.doctor import cloud, halves, host, network
 from educloud_lab.app.doctor.findings import Check, Finding, Surroundings, Verdict, fail
 
 CHECKS: tuple[Check, ...] = (
@@ -22,7 +22,7 @@ CHECKS: tuple[Check, ...] = (
     host.check_qemu,
     host.check_images,
     host.check_acceleration,
-    host.check_namespaces,
+    network.check_network,
     cloud.check_cloud,
     cloud.check_faults,
     cloud.check_gateway,

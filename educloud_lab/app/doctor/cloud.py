@@ -58,7 +58,7 @@ async def check_cloud(where: Surroundings) -> Finding:
         cloud.close()
     if not images:
         return fail(
-            "Local cloud", f"{endpoint.url} answers but has no image", "educloud image build all, then start it again"
+            "Local cloud", f"{endpoint.url} answers but has no image", "educloud cloud image build, then start it again"
         )
     return ok("Local cloud", f"{endpoint.url} answers signed requests; images: " + ", ".join(i.name for i in images))
 

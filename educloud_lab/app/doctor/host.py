@@ -45,9 +45,9 @@ async def check_images(where: Surroundings) -> Finding:
     try:
         images = await asyncio.to_thread(load_all, where.home / "images", verify=True)
     except ImageError as exc:
-        return fail("Images", str(exc), "Build them again: educloud image build all")
+        return fail("Images", str(exc), "Build them again: educloud cloud image build")
     if not images:
-        return fail("Images", f"none in {where.home / 'images'}", "Build them: educloud image build all")
+        return fail("Images", f"none in {where.home / 'images'}", "Build them: educloud cloud image build")
     return ok("Images", ", ".join(f"{image.name} {image.version}" for image in images))
 
 
@@ -71,22 +71,6 @@ async def check_acceleration(where: Surroundings) -> Finding:
         "Acceleration",
         f"software emulation, since {verdict.reason}; a start takes some seconds longer",
         "If this computer can virtualise: switch it on in the firmware and let your user open /dev/kvm.",
-    )
-
-
-async def check_namespaces(_: Surroundings) -> Finding:
-    """User and network namespaces: not needed by the slirp driver that is in use."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        return note("Network", "driver slirp; util-linux's unshare is missing, so namespaces were not tried")
-    process = await asyncio.create_subprocess_exec(
-        unshare, "-Urn", "true", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-    )
-    works = await process.wait() == 0
-    return ok(
-        "Network",
-        "driver slirp (each machine alone, reached through the gateway); user and network namespaces "
-        + ("work here too" if works else "are forbidden here, which it does not need"),
     )
 
 
