@@ -13,11 +13,14 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
 
 from educloud_lab.localcloud.accounts import write_private
+from educloud_lab.localcloud.api.runner import runner_of
+from educloud_lab.localcloud.command import read_json
 from educloud_lab.localcloud.errors import AlreadyRunningError
 from educloud_lab.localcloud.listening import HOST, bind
 from educloud_lab.localcloud.processes import start_ticks
@@ -43,8 +46,9 @@ async def serve(settings: Settings, port: int | None) -> None:
     folders.make()
     with only_one(folders):
         bound = bind(port, _last_port(folders))
+        settings = replace(settings, unknown_parameters=settings.unknown_parameters or _last_handling(folders))
         cloud = LocalCloud(settings)
-        runner = web.AppRunner(cloud.api.application(), access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        runner = runner_of(cloud.api.application(), shutdown_timeout=2.0)
         asked = asyncio.get_running_loop().create_future()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
             asyncio.get_running_loop().add_signal_handler(number, _ask, asked, number)
@@ -107,6 +111,11 @@ def _last_port(folders: Folders) -> int | None:
     return port if isinstance(port, int) and 0 < port < 65536 else None
 
 
+def _last_handling(folders: Folders) -> str:
+    """Return what was done with unknown parameters the last time."""
+    return "ignore" if read_json(state_file(folders)).get("unknown_parameters") == "ignore" else "error"
+
+
 def _tell(folders: Folders, settings: Settings, profile: str, port: int, boot_id: str) -> None:
     state = {
         "pid": os.getpid(),
@@ -117,6 +126,7 @@ def _tell(folders: Folders, settings: Settings, profile: str, port: int, boot_id
         "profile": profile,
         "region": settings.region,
         "hypervisor": settings.hypervisor,
+        "unknown_parameters": settings.unknown_parameters,
     }
     write_private(state_file(folders), json.dumps(state, indent=1) + "\n")
 

@@ -13,6 +13,7 @@ import boto3
 from aiohttp import web
 from botocore.config import Config
 
+from educloud_lab.localcloud.api.runner import runner_of
 from educloud_lab.localcloud.faults.client import FaultClient
 from educloud_lab.localcloud.service import LocalCloud
 from educloud_lab.localcloud.settings import Folders, Settings
@@ -43,7 +44,7 @@ class FaultyCloud:
         self.thread.start()
         folders = Folders(home)
         self.service = LocalCloud(Settings(folders, hypervisor="simulated", profile=profile, watch_period_s=0.02))
-        self.runner = web.AppRunner(self.service.api.application(), access_log=None, shutdown_timeout=0.1)
+        self.runner = runner_of(self.service.api.application(), shutdown_timeout=0.1)
         self.do(self._open())
         self.endpoint = f"http://127.0.0.1:{self.runner.addresses[0][1]}/services/compute"
 

@@ -11,7 +11,7 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
@@ -189,13 +189,20 @@ def _claim(fields: Mapping[str, str], moment: datetime, lifetime_s: int, query: 
 def _moment(stamp: str | None, date: str | None) -> datetime:
     try:
         if stamp is not None:
-            return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            return _countable(datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
         if date is not None:
             parsed = parsedate_to_datetime(date)
-            return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+            return _countable(parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC))
     except (ValueError, OverflowError) as error:
         raise AuthError(BAD_SIGNATURE) from error
     raise AuthError(BAD_SIGNATURE)
+
+
+def _countable(moment: datetime) -> datetime:
+    """Return a time that can be added to; raises ``OverflowError`` for the ends of the calendar."""
+    if not 1 < moment.year < MAXYEAR:
+        raise OverflowError(moment.year)
+    return moment
 
 
 def _check_time(claim: _Claim, now: datetime, skew_s: int) -> None:

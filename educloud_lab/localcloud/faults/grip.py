@@ -31,7 +31,7 @@ def hold(faults: Faults, session: Session, now: datetime, mend: bool) -> frozens
                 waiting.add(row.id)
     if any(True for _ in faults.of("volume-fails")):
         _fail_volumes(faults, session)
-    if any(True for kind in ("attach-drops", "detach-sticks") for _ in faults.of(kind)):
+    if any(True for kind in ("attach-drops", "detach-sticks", "node-dies") for _ in faults.of(kind)):
         waiting |= _attachments(faults, session, now)
     return frozenset(waiting)
 
@@ -74,6 +74,10 @@ def _attachments(faults: Faults, session: Session, now: datetime) -> set[str]:
     for row in session.scalars(changing):
         volume = session.get(Volume, row.volume_id)
         if volume is None or (row.is_root and row.state == "attaching"):
+            continue
+        instance = session.get(Instance, row.instance_id)
+        if instance is not None and instance.state == "running" and faults.dead_since(instance.node) is not None:
+            waiting.add(row.volume_id)  # its node says nothing
             continue
         target = Target(volume.owner, "", volume.zone, frozenset({row.volume_id, row.instance_id}))
         if row.state == "attaching":

@@ -259,6 +259,20 @@ async def test_a_node_that_comes_back_has_lost_its_instances(bench):
     assert (await reason(bench, machine)).startswith("EXPIRED:")
 
 
+async def test_a_volume_that_is_attached_at_a_dead_node_waits_for_what_becomes_of_the_instance(bench):
+    machine, volume = await bench.run(), await bench.make_volume()
+    await fault(bench, "node-dies")
+    await bench.call("AttachVolume", VolumeId=volume, InstanceId=machine, Device="/dev/sdf")
+    await bench.settle()
+    assert (await bench.volume(volume))["Attachments"][0]["State"] == "attaching"
+    await clear(bench)
+    assert await state(bench, machine) == "stopped"
+    await bench.call("StartInstances", InstanceId__1=machine)
+    await bench.settle()
+    assert (await bench.volume(volume))["Attachments"][0]["State"] == "attached"
+    assert volume in bench.hypervisor.serials(machine)
+
+
 async def test_a_node_of_another_zone_is_no_concern(bench):
     machine = await bench.run()
     await fault(bench, "node-dies", zone="two")

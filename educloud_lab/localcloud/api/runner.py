@@ -1,0 +1,38 @@
+"""How the API is served: bodies as they came, and one line of log for whatever is not HTTP."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+log = logging.getLogger("educloud.cloud.http")
+
+
+class _NotHttp(logging.Filter):
+    """Anybody can send what is not HTTP: that is no error of ours, and its traceback tells nobody anything."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten the record; always keep it."""
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if isinstance(error, HttpProcessingError):
+            what = "".join(c if c.isprintable() else "?" for c in (error.message.splitlines() or [""])[0][:120])
+            record.msg, record.args = "a request that is not HTTP: %s", (what,)
+            record.exc_info = record.exc_text = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+
+log.addFilter(_NotHttp())
+
+
+def runner_of(application: web.Application, **options: Any) -> web.AppRunner:
+    """Return what serves the application.
+
+    Bodies are not unpacked: signatures are over what was sent, and a small packed body may be a huge one.
+    """
+    return web.AppRunner(
+        application, access_log=None, handle_signals=False, auto_decompress=False, logger=log, **options
+    )
