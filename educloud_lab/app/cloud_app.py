@@ -47,6 +47,14 @@ class CloudStartApp(CloudCommand):
         allow_none=True,
         help="Which kind of cloud it answers as; default as it was made, at first eucalyptus-6. It stays so.",
     ).tag(config=True)
+    unknown_parameters = CaselessStrEnum(
+        ["error", "ignore"],
+        default_value=None,
+        allow_none=True,
+        help="What is done with parameters that an operation does not have: error, as Eucalyptus comes, or ignore, as"
+        " its administrator may set it (aws and boto3 need that for volumes). Default as the last time, at first"
+        " error.",
+    ).tag(config=True)
     network = CaselessStrEnum(
         ["auto", "netns", "slirp"],
         default_value=None,
@@ -64,6 +72,7 @@ class CloudStartApp(CloudCommand):
         "profile": "CloudStartApp.profile",
         "hypervisor": "CloudStartApp.hypervisor",
         "network": "CloudStartApp.network",
+        "unknown-parameters": "CloudStartApp.unknown_parameters",
     }
 
     flags = {  # noqa: RUF012
@@ -83,6 +92,7 @@ class CloudStartApp(CloudCommand):
             profile=self.profile,
             network=self.network,
             outbound=self.outbound,
+            unknown_parameters=self.unknown_parameters,
             say=out,
         )
         _print_images(process.status(self.place()), self.place())
@@ -201,6 +211,9 @@ class CloudServeApp(CloudCommand):
         ["auto", "netns", "slirp"], default_value=None, allow_none=True, help="How machines are connected."
     ).tag(config=True)
     outbound = Bool(None, allow_none=True, help="Whether machines reach the outside.").tag(config=True)
+    unknown_parameters = CaselessStrEnum(
+        ["error", "ignore"], default_value=None, allow_none=True, help="What is done with unknown parameters."
+    ).tag(config=True)
 
     aliases = {  # noqa: RUF012
         **CloudCommand.aliases,
@@ -210,6 +223,7 @@ class CloudServeApp(CloudCommand):
         "profile": "CloudServeApp.profile",
         "pace": "CloudServeApp.pace",
         "network": "CloudServeApp.network",
+        "unknown-parameters": "CloudServeApp.unknown_parameters",
     }
 
     flags = {  # noqa: RUF012
@@ -232,6 +246,7 @@ class CloudServeApp(CloudCommand):
             simulated_pace=max(0.0, self.pace),
             network_driver=self.network,
             outbound=self.outbound,
+            unknown_parameters=self.unknown_parameters,
         )
         asyncio.run(serve(settings, self.port))
 
@@ -270,6 +285,7 @@ class CloudApp(Application):
         "watch": ("educloud_lab.app.cloud_watch_app.CloudWatchApp", "Watch machines, volumes, images and events."),
         "metrics": ("educloud_lab.app.cloud_watch_app.CloudMetricsApp", "Print its figures in Prometheus's form."),
         "fault": ("educloud_lab.app.cloud_fault_app.FaultApp", "Make it fail as clouds fail, on purpose."),
+        "image": ("educloud_lab.app.image_app.ImageApp", "Build, list, verify and remove images."),
         "backup": ("educloud_lab.app.cloud_backup_app.CloudBackupApp", "Write everything in the cloud into one file."),
         "restore": ("educloud_lab.app.cloud_backup_app.CloudRestoreApp", "Bring back what a backup holds."),
     }
@@ -324,4 +340,4 @@ def _print_images(found: Status, home: Path) -> None:
     if built:
         out(f"Images    {', '.join(built)} built; they are registered when the local cloud starts")
     else:
-        out("Images    none; build them with: educloud image build all")
+        out("Images    none; build them with: educloud cloud image build")

@@ -1,4 +1,4 @@
-"""``educloud image``: build the local cloud's images and list what is there."""
+"""``educloud cloud image`` (and ``educloud image``): build, list, verify and remove the local cloud's images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from pathlib import Path
 from traitlets import Bool, Unicode
 from traitlets.config import Application
 
-from educloud_lab.localcloud.images import IMAGE_NAMES, ImageError, build, load_manifest
+from educloud_lab.localcloud.images import (
+    ALL_IMAGE_NAMES,
+    IMAGE_NAMES,
+    ImageError,
+    build,
+    load_manifest,
+    records,
+)
 
 
 def default_home() -> str:
@@ -42,36 +49,68 @@ class _ImageCommand(Application):
 class ImageBuildApp(_ImageCommand):
     """Build images from Debian's packages."""
 
-    name = "educloud-image-build"
-    description = """Build the local cloud's images from Debian's packages, without root.
+    name = "educloud-cloud-image-build"
+    description = f"""Build the local cloud's images from Debian's packages, without root.
 
-    What is up to date is left alone, in a fraction of a second and without the network. An image that is in use may
-    be rebuilt: running machines keep the files that they were started from."""
-    examples = """educloud image build all
-    educloud image build tiny --force"""
+    Without a name it builds {" and ".join(IMAGE_NAMES)}; `all` is {", ".join(ALL_IMAGE_NAMES)}. What is up to date is
+    left alone, in a fraction of a second and without the network. An image that is in use may be rebuilt: machines
+    keep the files that they were started from."""
+    examples = """educloud cloud image build
+    educloud cloud image build debian
+    educloud cloud image build tiny --force --keep
+    educloud cloud image build tiny --from-manifest=manifest.json"""
 
     force = Bool(False, help="Build even when nothing has changed.").tag(config=True)
+    keep = Bool(False, help="Leave the earlier version beside the new one, as NAME@VERSION.").tag(config=True)
+    from_manifest = Unicode(
+        help="Build with exactly the package versions of this manifest (a file, or the folder of an image)."
+    ).tag(config=True)
+    locked = Bool(
+        False, help="Build with exactly the package versions of the image that is there: --from-manifest of itself."
+    ).tag(config=True)
 
-    flags = {"force": ({"ImageBuildApp": {"force": True}}, "Build even when nothing has changed.")}  # noqa: RUF012
+    aliases = {  # noqa: RUF012
+        **_ImageCommand.aliases,
+        "from-manifest": "ImageBuildApp.from_manifest",
+    }
+    flags = {  # noqa: RUF012
+        "force": ({"ImageBuildApp": {"force": True}}, "Build even when nothing has changed."),
+        "keep": ({"ImageBuildApp": {"keep": True}}, "Leave the earlier version beside the new one, as NAME@VERSION."),
+        "locked": (
+            {"ImageBuildApp": {"locked": True}},
+            "Build again from the package versions of the image that is there.",
+        ),
+    }
 
     def start(self) -> None:
         """Build; exits with 1 and one paragraph when it cannot."""
-        asked = list(self.extra_args) or ["all"]
-        names = list(IMAGE_NAMES) if "all" in asked else list(dict.fromkeys(asked))
+        home = self.images_home()
+        asked = list(self.extra_args)
+        names = list(ALL_IMAGE_NAMES) if "all" in asked else list(dict.fromkeys(asked)) or list(IMAGE_NAMES)
         progress = ProgressLines()
         try:
-            manifests = build(self.images_home(), names, progress=progress, force=self.force)
+            manifests = []
+            for group, lock in self._groups(home, names):
+                manifests += build(home, group, progress=progress, force=self.force, keep=self.keep, from_manifest=lock)
         except ImageError as exc:
             self.fail(exc)
         else:
             for path in manifests:
                 print(f"{load_manifest(path).version}  {path.parent}")  # noqa: T201 - the command's output
 
+    def _groups(self, home: Path, names: list[str]) -> list[tuple[list[str], Path | None]]:
+        """Give what is built together, and from which manifest."""
+        if self.from_manifest:
+            return [(names, Path(self.from_manifest).expanduser())]
+        if self.locked:
+            return [([name], home / "images" / name) for name in names]
+        return [(names, None)]
+
 
 class ImageListApp(_ImageCommand):
     """List the images that are there."""
 
-    name = "educloud-image-list"
+    name = "educloud-cloud-image-list"
     description = "List the images that are there, and check with --verify that none is damaged."
 
     verify = Bool(False, help="Read every file and compare its checksum.").tag(config=True)
@@ -81,34 +120,92 @@ class ImageListApp(_ImageCommand):
     def start(self) -> None:
         """Print a line an image; exits with 1 when one is not sound (after listing the others)."""
         images = self.images_home() / "images"
+        there = records.folders(images)
+        if not there:
+            self.fail(f"no images in {images}. Build them: educloud cloud image build")
         bad = False
-        paths = sorted(images.glob("[!.]*/manifest.json"))
-        for path in paths:
+        for folder in there:
             try:
-                image = load_manifest(path, verify=self.verify)
+                image = load_manifest(folder, verify=self.verify)
             except ImageError as exc:
                 bad = True
-                print(f"{path.parent.name}: {exc}", file=sys.stderr)  # noqa: T201 - the command's own message
+                print(f"{folder.name}: {exc}", file=sys.stderr)  # noqa: T201 - the command's own message
                 continue
-            size = sum((path.parent / name).stat().st_size for name in image.files.values())
+            size = sum((folder / name).stat().st_size for name in image.files.values())
+            kept = "kept: " if folder.name != image.name else ""
             print(  # noqa: T201 - the command's output
-                f"{image.name:<12} {image.version:<20} {image.root_device_type:<15} {size / 1e6:6.0f} MB  {image.title}"
+                f"{image.name:<12} {image.version:<20} {image.root_device_type:<15} {size / 1e6:6.0f} MB  "
+                f"{kept}{image.title}"
             )
-        if not paths:
-            self.fail(f"no images in {images}. Build them: educloud image build all")
+        for name in ALL_IMAGE_NAMES:
+            if not any(folder.name == name for folder in there):
+                print(f"{name:<12} not built; build it with: educloud cloud image build {name}")  # noqa: T201
         if bad:
             self.exit(1)
 
 
-class ImageApp(Application):
-    """Build and list images."""
+class ImageVerifyApp(_ImageCommand):
+    """Compare images with their checksums."""
 
-    name = "educloud image"
-    description = "The local cloud's images: build them, list them."
+    name = "educloud-cloud-image-verify"
+    description = "Read every file of the images (or of those named) and compare it with the manifest's checksum."
+
+    def start(self) -> None:
+        """Print a line an image; exits with 1 when one is not what was built."""
+        images = self.images_home() / "images"
+        asked = list(self.extra_args) or [folder.name for folder in records.folders(images)]
+        if not asked:
+            self.fail(f"no images in {images}. Build them: educloud cloud image build")
+        bad = False
+        for name in asked:
+            try:
+                image = load_manifest(images / Path(name).name, verify=True)
+            except ImageError as exc:
+                bad = True
+                print(f"{name}: {exc}", file=sys.stderr)  # noqa: T201 - the command's own message
+            else:
+                print(f"{name}: {image.version} is the image that was built")  # noqa: T201 - the command's output
+        if bad:
+            self.exit(1)
+
+
+class ImageRemoveApp(_ImageCommand):
+    """Remove images."""
+
+    name = "educloud-cloud-image-remove"
+    description = """Remove images, or versions that were kept (NAME@VERSION).
+
+    Machines and volumes that were made of them keep what they need."""
+    examples = """educloud cloud image remove debian
+    educloud cloud image remove tiny@2026.11.22-1f0c9a3b"""
+
+    def start(self) -> None:
+        """Remove; exits with 1 when there is no such image, with 2 when none is named."""
+        images = self.images_home() / "images"
+        if not self.extra_args:
+            there = ", ".join(folder.name for folder in records.folders(images)) or "none"
+            print(f"educloud cloud image remove: name an image (there are: {there}).", file=sys.stderr)  # noqa: T201
+            self.exit(2)
+        for name in self.extra_args:
+            try:
+                records.remove(images, name, ProgressLines())
+            except ImageError as exc:
+                self.fail(exc)
+            else:
+                print(f"{name} removed.")  # noqa: T201 - the command's output
+
+
+class ImageApp(Application):
+    """Build, list, verify and remove images."""
+
+    name = "educloud cloud image"
+    description = "The local cloud's images: build, list, verify and remove them."
 
     subcommands = {  # noqa: RUF012 - traitlets' own name and kind of attribute
         "build": (ImageBuildApp, "Build images from Debian's packages."),
         "list": (ImageListApp, "List the images that are there."),
+        "verify": (ImageVerifyApp, "Compare images with their checksums."),
+        "remove": (ImageRemoveApp, "Remove images or kept versions."),
     }
 
     def start(self) -> None:
@@ -119,7 +216,8 @@ class ImageApp(Application):
         if self.extra_args:
             known = ", ".join(self.subcommands)
             print(  # noqa: T201 - the command's own message
-                f"educloud image: there is no command {self.extra_args[0]!r}. There are: {known}.", file=sys.stderr
+                f"educloud cloud image: there is no command {self.extra_args[0]!r}. There are: {known}.",
+                file=sys.stderr,
             )
         else:
             self.print_help()

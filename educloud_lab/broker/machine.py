@@ -184,14 +184,14 @@ async def _image(run: Run, lease: LeaseRecord) -> ImageSeen:
         raise ProfileError(
             f"The image '{wanted}' is there, but the cloud says that it is '{found[0].state}'.",
             kept="Nothing was started.",
-            next_step="Build or register it again (local cloud: educloud image build all --force).",
+            next_step=f"Build or register it again (local cloud: educloud cloud image build {wanted} --force).",
         )
     if image is None:
         names = ", ".join(sorted(image.name for image in images)[:8]) or "none"
         raise ProfileError(
             f"The cloud has no image '{wanted}' (it has: {names}).",
             kept="Nothing was started.",
-            next_step="Register the image, or name another one in the machine profile.",
+            next_step="Register the image (local cloud: educloud cloud image build NAME) or name another one.",
         )
     local = run.parts.config.cloud_kind == "local"
     if local and (image.architecture != "x86_64" or image.virtualization_type != "hvm"):

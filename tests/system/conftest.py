@@ -65,7 +65,7 @@ def images() -> Path:
     folder = default_images()
     for name in ("tiny", "tiny-store"):
         if not (folder / name / "manifest.json").is_file():
-            pytest.fail(f"No image {name} in {folder}. Build it: educloud image build all")
+            pytest.fail(f"No image {name} in {folder}. Build it: educloud cloud image build")
     return folder
 
 

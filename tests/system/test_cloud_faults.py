@@ -114,7 +114,7 @@ def test_the_port_is_taken_and_there_is_no_image(bench: Bench) -> None:
         assert "Traceback" not in failed.stderr
         assert bench.educloud("cloud", "status", check=False).returncode == 1
     said = bench.educloud("cloud", "start", f"--port={port}").stdout
-    assert "build them with: educloud image build all" in said
+    assert "build them with: educloud cloud image build" in said
     assert bench.cloud["endpoint_url"] == f"http://127.0.0.1:{port}/services/compute"
     bench.educloud("cloud", "stop")
     with socket.create_server(("127.0.0.1", port)):  # the one of the last time, not asked for: any other will do

@@ -50,7 +50,7 @@ def test_qemu_and_images_are_missing(bench: Bench) -> None:
     assert found["QEMU"]["verdict"] == "fail"
     assert "apt-get install qemu-system-x86" in found["QEMU"]["todo"]
     assert found["Images"]["verdict"] == "fail"
-    assert "educloud image build" in found["Images"]["todo"]
+    assert "educloud cloud image build" in found["Images"]["todo"]
     assert found["Acceleration"]["verdict"] == "note"
     assert found["Local cloud"]["verdict"] == "note"  # not started is no fault: it starts when it is needed
     assert "educloud cloud start" in found["Local cloud"]["todo"]

@@ -84,7 +84,6 @@ _HELD_UNITS = (
 )
 _LOG = "/var/log/alternatives.log"
 _SYSTEM_USERS = f"""\
-_apt:x:42:65534::/nonexistent:/usr/sbin/nologin
 messagebus:x:100:106::/nonexistent:/usr/sbin/nologin
 sshd:x:101:65534::/run/sshd:/usr/sbin/nologin
 systemd-network:x:998:998:systemd Network Management:/:/usr/sbin/nologin
@@ -134,9 +133,12 @@ def finish(
         "dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "data": 0o755, "mnt": 0o755, "media": 0o755,
         "opt": 0o755, "srv": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "root": 0o700, "root/.ssh": 0o700,
         "home/student": 0o755, "var/lib/educloud": 0o700, "var/log": 0o755, "var/log/apt": 0o755,
-        "etc/ssh/sshd_config.d": 0o755, "var/lib/apt/lists/partial": 0o755, "var/cache/apt/archives/partial": 0o755,
+        "etc/ssh/sshd_config.d": 0o755, "etc/opt": 0o755, "var/opt": 0o755, "var/mail": 0o2775, "var/local": 0o2775,
         "var/cache/debconf": 0o755, "var/lib/private": 0o700, "var/log/private": 0o700, "var/cache/private": 0o700,
-        "usr/local/bin": 0o755, "usr/local/lib": 0o755, "usr/local/sbin": 0o755, "usr/local/share/man": 0o755,
+        **{f"usr/local/{name}": 0o755 for name in (
+            "bin", "etc", "games", "include", "lib/python3.11/dist-packages", "sbin", "share/ca-certificates",
+            "share/man", "src",
+        )},
     })  # fmt: skip
     for name in ("etc/machine-id", "var/log/wtmp", "var/log/btmp", "var/log/lastlog", "var/log/faillog",
                  "etc/.updated", "var/.updated", "etc/environment"):  # fmt: skip
@@ -144,7 +146,8 @@ def finish(
     for name, mode in (("wtmp", 0o664), ("btmp", 0o660), ("lastlog", 0o664)):
         (tree / "var/log" / name).chmod(mode)
         ownership[f"var/log/{name}"] = (0, 43)
-    (tree / "etc/sudoers.d/student").chmod(0o440)
+    for name in ("etc/sudoers", "etc/sudoers.d/student"):
+        (tree / name).chmod(0o440)
     _certificates(tree)
     library_cache(tree)
     shutil.rmtree(tree / "var/cache/ldconfig", ignore_errors=True)  # times and inode numbers of this computer
@@ -192,6 +195,10 @@ def _accounts(tree: Path, ownership: dict[str, tuple[int, int]]) -> None:
     group = re.sub(r"^((?:sudo|adm):x:\d+:)$", r"\1student", group, flags=re.MULTILINE)
     write_accounts(tree, passwd, group, ownership)
     student_home(tree, ownership)
+    for partial in ("var/lib/apt/lists/partial", "var/cache/apt/archives/partial"):
+        folders(tree, {partial: 0o700})
+        ownership[partial] = (42, 0)
+    ownership["var/mail"], ownership["var/local"] = (0, 8), (0, 50)
     ownership["usr/bin/ssh-agent"] = (0, 101)
     (tree / "usr/bin/ssh-agent").chmod(0o2755)
     helper = "usr/lib/dbus-1.0/dbus-daemon-launch-helper"

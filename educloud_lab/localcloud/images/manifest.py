@@ -100,7 +100,7 @@ class ImageManifest:
                 raise ImageFilesError(
                     f"Image {self.name!r}: {path} is not the file that was built (its SHA-256 is {found[:12]}…, "
                     f"the manifest says {self.sha256[name][:12]}…). It was damaged or changed; machines and volumes "
-                    f"were not touched. Build it again: educloud image build {self.name} --force"
+                    f"were not touched. Build it again: educloud cloud image build {self.name} --force"
                 )
 
 
@@ -128,7 +128,7 @@ def load_manifest(path: Path, *, verify: bool = False) -> ImageManifest:
     if schema != SCHEMA:
         raise ImageUnsuitableError(
             f"{path}: this image has manifest schema {schema!r}, this program reads schema {SCHEMA}. "
-            f"Build the image again with this version (educloud image build), or upgrade."
+            f"Build the image again with this version (educloud cloud image build), or upgrade."
         )
     fields = _Fields(path, data)
     name = fields.text("name", _NAME)
@@ -240,7 +240,7 @@ class _Fields:
 
     def _error(self, key: str, problem: str) -> ImageManifestError:
         return ImageManifestError(
-            f"{self._path}: {key} {problem}. The image was not used; build it again (educloud image build --force)."
+            f"{self._path}: {key} {problem}. The image was not used; build it again (educloud cloud image build --force)."
         )
 
 
@@ -249,7 +249,7 @@ def _read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as exc:
         raise ImageManifestError(
-            f"There is no image at {path}. Build the images first: educloud image build all"
+            f"There is no image at {path}. Build the images first: educloud cloud image build"
         ) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise ImageManifestError(f"The image manifest {path} cannot be read: {exc}") from exc
@@ -258,7 +258,7 @@ def _read(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as exc:
         raise ImageManifestError(
             f"The image manifest {path} is not JSON (line {exc.lineno}: {exc.msg}). "
-            f"Build the image again: educloud image build --force"
+            f"Build the image again: educloud cloud image build --force"
         ) from exc
     if not isinstance(data, dict):
         raise ImageManifestError(f"The image manifest {path} must hold one JSON object.")
@@ -277,5 +277,5 @@ def _check_present(image: str, path: Path) -> None:
 def _missing(image: str, path: Path, reason: str) -> str:
     return (
         f"Image {image!r}: {path} cannot be used ({reason}). Machines and volumes were not touched. "
-        f"Build the image again: educloud image build {image} --force"
+        f"Build the image again: educloud cloud image build {image} --force"
     )

@@ -37,7 +37,7 @@ async def test_a_qemu_that_does_not_answer_is_reported(where, monkeypatch, tmp_p
 async def test_without_images_it_says_how_to_build_them(where):
     finding = await host.check_images(where)
     assert finding.verdict is Verdict.FAIL
-    assert "educloud image build" in finding.todo
+    assert "educloud cloud image build" in finding.todo
 
 
 async def test_a_damaged_manifest_is_reported(where):

@@ -30,6 +30,7 @@ def test_the_shipped_profiles_are_good():
     found = load_profiles(SHIPPED.parent / "absent")
     assert found.problems == ()
     assert [(p.name, p.image, p.instance_type, p.login_user, p.time_limit_s) for p in found.profiles] == [
+        ("debian", "debian", "t2.small", "student", 7200),
         ("tiny", "tiny", "t2.micro", "student", 7200),
         ("tiny-store", "tiny-store", "t2.micro", "student", 7200),
     ]
@@ -86,7 +87,7 @@ def test_odd_files(tmp_path):
     (tmp_path / "folder.toml").mkdir()
     put(tmp_path, "notes.txt", "not a profile")
     found = load_profiles(tmp_path)
-    assert {p.name for p in found.profiles} == {"tiny", "tiny-store"}
+    assert {p.name for p in found.profiles} == {"debian", "tiny", "tiny-store"}
     assert [problem.what.split("'")[1] for problem in found.problems] == ["Big Name", "bytes", "folder", "huge"]
 
 
@@ -94,7 +95,7 @@ def test_a_bad_file_hides_nobody_and_its_own_name_is_told_on_use(tmp_path):
     put(tmp_path, "good.toml", GOOD)
     put(tmp_path, "bad.toml", "title = 3")
     found = load_profiles(tmp_path)
-    assert {p.name for p in found.profiles} == {"good", "tiny", "tiny-store"}
+    assert {p.name for p in found.profiles} == {"debian", "good", "tiny", "tiny-store"}
     broker = Broker.__new__(Broker)
     broker._profiles, broker._profile_problems = found.profiles, found.problems
     with pytest.raises(ProfileError, match=r"bad\.toml"):

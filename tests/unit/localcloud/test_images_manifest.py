@@ -88,7 +88,7 @@ def test_what_is_wrong_is_named(folder, fields, error, words):
 
 
 def test_no_manifest_says_how_to_build(tmp_path):
-    with pytest.raises(ImageManifestError, match="educloud image build"):
+    with pytest.raises(ImageManifestError, match="educloud cloud image build"):
         load_manifest(tmp_path / "tiny" / "manifest.json")
 
 
