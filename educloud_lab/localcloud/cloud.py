@@ -9,6 +9,7 @@ from pathlib import Path
 
 from educloud_lab.localcloud.accounts import Account
 from educloud_lab.localcloud.clock import Clock, SystemClock
+from educloud_lab.localcloud.diskusage import DiskUsage
 from educloud_lab.localcloud.faults.faults import Faults
 from educloud_lab.localcloud.ids import new_id
 from educloud_lab.localcloud.model import InstanceType
@@ -43,6 +44,8 @@ class Cloud:
     now : what time it is.
     clock : sleeps, and waits for wake-ups; a virtual one in tests.
     faults : what is to go wrong, because the administrator asked for it.
+    disk_usage : how much room disks have.
+    grow : makes a volume larger, in use or not.
     """
 
     settings: Settings
@@ -56,10 +59,12 @@ class Cloud:
     now: Callable[[], datetime] = system_now
     clock: Clock = field(default_factory=SystemClock)
     faults: Faults = field(init=False)
+    disk_usage: DiskUsage = field(init=False)
     grow: Callable[[str, int], Awaitable[None]] = field(init=False)  # volume, GiB; raises HypervisorError
 
     def __post_init__(self) -> None:
         self.faults = Faults(self)
+        self.disk_usage = DiskUsage(self.settings.folders, limited=self.settings.hypervisor != "simulated")
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh id of a resource, as long as this profile makes them."""

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from educloud_lab.localcloud import events
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
-from educloud_lab.localcloud.ids import check_id, new_id
+from educloud_lab.localcloud.hypervisor.base import HypervisorError
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import (
     find_instance,
@@ -23,7 +24,9 @@ from educloud_lab.localcloud.operations.common import (
     tags_of,
 )
 from educloud_lab.localcloud.operations.images import ROOT_DEVICE
-from educloud_lab.localcloud.state.tables import Attachment, Node, Snapshot, Volume
+from educloud_lab.localcloud.operations.snapshots import find_snapshot
+from educloud_lab.localcloud.operations.space import check_volume
+from educloud_lab.localcloud.state.tables import Attachment, Node, Volume
 
 MAX_SIZE_GIB = 1024
 _DEVICE = re.compile(r"[a-zA-Z\d/]{3,10}", re.ASCII)
@@ -34,15 +37,21 @@ async def create_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) ->
     zone = require(params, "AvailabilityZone")
     tags = specified_tags(params, ("volume",)).get("volume", {})
     owner = caller.account.account_id
+    token = params.get("ClientToken", "") if cloud.model.behaviour.volume_tokens else ""
 
     def work(session: Session) -> dict[str, Any]:
+        if token and (made := _made_before(session, owner, token, zone, params)) is not None:
+            found = tags_of(session, owner, "volume", [made.id]).get(made.id, {})
+            return volume_view(made, session.get(Attachment, made.id), found)
         if session.scalar(select(Node).where(Node.zone == zone, Node.enabled)) is None:
             raise ApiError("InvalidZone.NotFound", f"The zone '{zone[:100]}' does not exist.")
         size, snapshot_id = params.get("Size"), ""
+        like = ""
         if text := params.get("SnapshotId"):
-            snapshot = session.get(Snapshot, check_id(text, "snap"))
-            if snapshot is None:
-                raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{text[:40]}' does not exist.")
+            snapshot = find_snapshot(session, caller, text, shared=True)
+            if snapshot.state != "completed":
+                raise ApiError("IncorrectState", f"Snapshot {snapshot.id} is not completed: {snapshot.state}")
+            like = snapshot.boots_like
             snapshot_id, size = snapshot.id, size if size is not None else snapshot.size_gib
             if size < snapshot.size_gib:
                 raise invalid("Volume size cannot be less than snapshot size")
@@ -51,17 +60,73 @@ async def create_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) ->
         if not 1 <= size <= MAX_SIZE_GIB:
             raise invalid(f"Volume size {size} must be between 1 and {MAX_SIZE_GIB} GiB")
         cloud.faults.refuse(session, owner, "CreateVolume", zone, tags=tags.items())
+        check_volume(session, cloud, size)
         row = Volume(
-            id=new_id("vol"), owner=owner, zone=zone, size_gib=size, snapshot_id=snapshot_id, state="creating",
-            created_at=cloud.now(),
+            id=cloud.new_id("vol"), owner=owner, zone=zone, size_gib=size, snapshot_id=snapshot_id, state="creating",
+            created_at=cloud.now(), boots_like=like, client_token=token,
         )  # fmt: skip
         session.add(row)
+        source = f" from {snapshot_id}" if snapshot_id else ""
+        events.record(session, cloud.now(), "volume", row.id, f"asked for: {size} GiB{source}", owner=owner)
         put_tags(session, owner, "volume", row.id, tags)
         return volume_view(row, None, tags)
 
     view = await cloud.database.run(work)
     cloud.wake()
     return view
+
+
+def _made_before(session: Session, owner: str, token: str, zone: str, params: dict[str, Any]) -> Volume | None:
+    made = session.scalar(select(Volume).where(Volume.owner == owner, Volume.client_token == token))
+    if made is None:
+        return None
+    same = made.zone == zone and params.get("Size", made.size_gib) == made.size_gib
+    if not same or params.get("SnapshotId", made.snapshot_id).lower() != made.snapshot_id:
+        raise ApiError("IdempotentParameterMismatch", "The client token was used before with other parameters.")
+    return made
+
+
+async def modify_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
+    """Make a volume larger; never smaller. Eucalyptus grows available volumes only."""
+    volume_id, size = require(params, "VolumeId"), params.get("Size")
+
+    def work(session: Session) -> tuple[str, int, int]:
+        volume = find_volume(session, caller, volume_id)
+        in_use_too = cloud.model.profile == "aws"
+        if volume.state != "available" and not (in_use_too and volume.state == "in-use"):
+            raise ApiError("IncorrectState", f"Volume {volume.id} is not available: {volume.state}")
+        wanted = volume.size_gib if size is None else int(size)
+        if wanted < volume.size_gib:
+            raise invalid(f"New size cannot be smaller than existing size {volume.size_gib}")
+        if wanted > MAX_SIZE_GIB:
+            raise invalid(f"Volume size {wanted} must be between 1 and {MAX_SIZE_GIB} GiB")
+        if wanted > volume.size_gib:
+            check_volume(session, cloud, wanted - volume.size_gib)
+        return volume.id, volume.size_gib, wanted
+
+    begun = cloud.now()
+    key, before, wanted = await cloud.database.run(work)
+    if wanted > before:
+        # File first: a crash in between leaves a disk that is larger than it is said to be, which harms nothing.
+        try:
+            await cloud.grow(key, wanted)
+        except HypervisorError as error:
+            raise ApiError("InternalFailure", f"The volume {key} could not be modified: {error}", 500) from error
+
+        def write(session: Session) -> None:
+            volume = find_volume(session, caller, key)
+            volume.size_gib = max(volume.size_gib, wanted)
+            text = f"grown from {before} to {wanted} GiB"
+            events.record(session, cloud.now(), "volume", volume.id, text, owner=volume.owner)
+
+        await cloud.database.run(write)
+    return {
+        "VolumeModification": {
+            "VolumeId": key, "ModificationState": "completed", "TargetSize": wanted, "TargetVolumeType": "standard",
+            "OriginalSize": before, "OriginalVolumeType": "standard", "Progress": 100, "StartTime": begun,
+            "EndTime": cloud.now(),
+        }
+    }  # fmt: skip
 
 
 async def describe_volumes(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
