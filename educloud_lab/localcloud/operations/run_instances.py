@@ -14,20 +14,20 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud.capacity import capacity, not_enough
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
-from educloud_lab.localcloud.ids import check_image_id, mac_address
+from educloud_lab.localcloud.ids import mac_address
 from educloud_lab.localcloud.operations.common import put_tags, require, specified_tags
-from educloud_lab.localcloud.operations.images import ROOT_DEVICE
+from educloud_lab.localcloud.operations.images import find_image
 from educloud_lab.localcloud.operations.instance_views import views_of
+from educloud_lab.localcloud.operations.machine_disks import add_disks, disks_of
 from educloud_lab.localcloud.operations.security_groups import ensure_default_group
+from educloud_lab.localcloud.operations.space import machines_that_fit
 from educloud_lab.localcloud.state.tables import (
-    Attachment,
     Image,
     Instance,
     KeyPair,
     Meta,
     Node,
     SecurityGroup,
-    Volume,
 )
 
 MAX_COUNT = 50
@@ -55,15 +55,16 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
     least, most = _counts(params)
     kind = _type(cloud, params)
     zone, node = _place(session, params)
-    image = _image(session, cloud, params, kind.memory_bytes)
+    image = _image(session, cloud, caller, params, kind.memory_bytes)
     key_name, key_material = _key(session, owner, params)
     group_list = _groups(session, cloud, owner, params)
     _network(params)
-    root_gib, delete_root = _root(image, params)
+    disks = disks_of(session, caller, image, params)
     user_data = check_user_data(params.get("UserData", ""))
     tags = specified_tags(params, ("instance", "volume"))
     cloud.faults.refuse(session, owner, "RunInstances", zone, least=least, tags=tags.get("instance", {}).items())
     count = min(most, capacity(session, cloud, kind.memory_bytes, most))
+    count = machines_that_fit(session, cloud, sum(disk.size_gib for disk in disks), count)
     if count < least:
         raise not_enough(count, zone, least)
     now = cloud.now()
@@ -83,21 +84,7 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
         session.add(row)
         session.flush()
         rows.append(row)
-        if image.root_device_type == "ebs":
-            volume_id = cloud.new_id("vol")
-            session.add(
-                Volume(
-                    id=volume_id, owner=owner, zone=zone, size_gib=root_gib, snapshot_id=image.snapshot_id,
-                    state="creating", created_at=now,
-                )
-            )  # fmt: skip
-            session.add(
-                Attachment(
-                    volume_id=volume_id, instance_id=instance_id, device=ROOT_DEVICE, state="attaching",
-                    is_root=True, delete_on_termination=delete_root, attached_at=now,
-                )
-            )  # fmt: skip
-            put_tags(session, owner, "volume", volume_id, tags.get("volume", {}))
+        add_disks(session, cloud, row, disks, tags.get("volume", {}))
         put_tags(session, owner, "instance", instance_id, tags.get("instance", {}))
     session.flush()
     return views_of(session, owner, rows).reservations(rows)[0]
@@ -159,11 +146,9 @@ def _place(session: Session, params: dict[str, Any]) -> tuple[str, str]:
     return node.zone, node.name
 
 
-def _image(session: Session, cloud: Cloud, params: dict[str, Any], memory_bytes: int) -> Image:
-    image_id = check_image_id(require(params, "ImageId"), cloud.model.id_prefixes)
-    image = session.get(Image, image_id)
-    if image is None or image.state == "deregistered":
-        raise ApiError("InvalidAMIID.NotFound", f"The image ID '{image_id}' does not exist")
+def _image(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any], memory_bytes: int) -> Image:
+    image = find_image(session, cloud, caller, require(params, "ImageId"), launch=True)
+    image_id = image.id
     if image.state != "available":
         raise ApiError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available: {image.message}")
     if image.kind != "machine":
@@ -208,23 +193,3 @@ def _network(params: dict[str, Any]) -> None:
         raise ApiError("InvalidParameterCombination", "Private address only valid for VPC instances")
     if params.get("IamInstanceProfile"):
         raise invalid("Instance profiles are not available")
-
-
-def _root(image: Image, params: dict[str, Any]) -> tuple[int, bool]:
-    size = max(1, math.ceil(image.root_size_bytes / 2**30))
-    delete = True
-    for mapping in params.get("BlockDeviceMappings", ()):
-        device, ebs = mapping.get("DeviceName", ""), mapping.get("Ebs")
-        if mapping.get("VirtualName") or "NoDevice" in mapping:
-            continue
-        if image.root_device_type != "ebs" or device != ROOT_DEVICE or ebs is None:
-            raise ApiError(
-                "InvalidBlockDeviceMapping", f"Only the root device {ROOT_DEVICE} of an EBS image can be mapped"
-            )
-        wanted = ebs.get("VolumeSize", size)
-        if not size <= wanted <= 1024:
-            raise ApiError("InvalidBlockDeviceMapping", f"Volume size {wanted} must be between {size} and 1024")
-        if ebs.get("SnapshotId", image.snapshot_id) != image.snapshot_id:
-            raise ApiError("InvalidBlockDeviceMapping", "Snapshot of the root device cannot be changed")
-        size, delete = wanted, ebs.get("DeleteOnTermination", True)
-    return size, delete
