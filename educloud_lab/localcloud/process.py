@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from educloud_lab.gateway.config import GatewayConfig
 from educloud_lab.localcloud.accounts import load_accounts, write_private
 from educloud_lab.localcloud.command import api_answers, kill_machines, read_json, serialised, stop_gateway
 from educloud_lab.localcloud.errors import LocalCloudError, StartFailedError
@@ -162,6 +161,8 @@ def _start_gateway(folders: Folders) -> dict[str, Any]:
     last = read_json(path).get("listen_port", 0)
     for port in dict.fromkeys((last if isinstance(last, int) else 0, 0)):
         GatewayConfig(listen_port=port).write(path)
+    from educloud_lab.gateway.config import GatewayConfig  # pydantic: only who starts a gateway pays
+
         try:
             launch(
                 ["gateway", f"--config={path}"],
