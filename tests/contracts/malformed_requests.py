@@ -47,6 +47,11 @@ STRANGE_NAMES = (
     "DryRun.1", "Placement.AvailabilityZone.x", "\x00", "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"),
     "Filter.١.Name", "A" * 5000,
 )  # fmt: skip
+V2_METHODS = ("HmacSHA256", "HmacSHA1", "", "md5", "__class__")
+V2_TIMES = (
+    "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-11-22T12:00:00Z", "2026-13-01T00:00:00Z", "x", "",
+    "2026-11-22T12:00:00+99:99", "٢026-11-22T12:00:00Z", "2026-11-22T12:00:00.999999999999Z",
+)  # fmt: skip
 METHODS = ("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "PROPFIND", "TRACE")
 
 
@@ -112,8 +117,7 @@ class _One:
         path, account = dice.choice(COMPUTE), "educloud"
         if dice.random() < 0.12:
             path = dice.choice(OTHER_PATHS)
-            self.mark(f"path {path[:40]}", broken=path != "/services/ping")
-            self.broken &= path != "/services/ping"  # which answers anybody
+            self.mark(f"path {path[:40]}")
             if path == "/services/Faults" and dice.random() < 0.7:
                 account, body = "eucalyptus", self.fault_call()
         method = "GET" if dice.random() < 0.25 and len(body) < 7000 else "POST"
@@ -143,7 +147,7 @@ class _One:
         if kind == "boolean":
             return dice.choice(("true", "false", "True", "1"))
         if kind == "timestamp":
-            return dice.choice(("2026-11-22T12:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"))
+            return dice.choice(("2026-11-22T12:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"))
         if dice.random() < 0.35:
             return dice.choice(self.maker._ids)
         return dice.choice(ODD_TEXT) if dice.random() < 0.97 else "x" * dice.randint(20_000, 120_000)
@@ -248,6 +252,16 @@ class _One:
         elif kind < 0.15:
             access_key = dice.choice(("AKIA0000000000000000", "", "<>&", "A" * 300))
             self.mark("unknown key")
+        elif kind < 0.19:
+            old = {
+                "AWSAccessKeyId": access_key, "SignatureVersion": "2", "SignatureMethod": dice.choice(V2_METHODS),
+                dice.choice(("Timestamp", "Expires")): dice.choice(V2_TIMES), "Signature": dice.choice(ODD_TEXT),
+            }  # fmt: skip
+            more = "&".join(f"{name}={_quoted(value)}" for name, value in old.items())
+            self.mark("version 2, badly signed")
+            if method == "GET":
+                return self.wire(method, f"{url}&{more}", data, headers)
+            return self.wire(method, url, data + b"&" + more.encode(), headers)
         request = AWSRequest(method, url.encode("ascii", "ignore").decode(), data=data, headers=headers)
         auth = SigV4QueryAuth if method == "GET" and dice.random() < 0.3 else SigV4Auth
         auth(Credentials(access_key, secret), "ec2", "eucalyptus").add_auth(request)
@@ -291,7 +305,8 @@ class _One:
         if self.dice.random() < 0.05:
             self.header_trick(lines, len(data))
         head = method.encode() + b" " + target + b" HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"
-        return Malformed(head + data, self.why, self.broken, self.http, method)
+        broken = self.broken and b"/services/ping" not in target  # which answers anybody
+        return Malformed(head + data, self.why, broken, self.http, method)
 
     def header_trick(self, lines: list[bytes], length: int) -> None:
         tricks = {

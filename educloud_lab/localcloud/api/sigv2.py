@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from urllib.parse import parse_qsl, quote
 
 VERSION = "2"
@@ -84,4 +84,7 @@ def _moment(text: str | None) -> datetime | None:
     found = _MOMENT.fullmatch(text)
     if found is None:
         raise ValueError("not a time")
-    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    if not 1 < moment.year < MAXYEAR:
+        raise ValueError("a time that nothing can be added to")
+    return moment
