@@ -230,6 +230,7 @@ The person is JupyterHub's user (`JUPYTERHUB_USER`), otherwise the operating sys
 | variable | meaning |
 |---|---|
 | `EDUCLOUD_HOME` | the folder for images, the local cloud, the store and keys (`c.Educloud.home`) |
+| `EDUCLOUD_WARM` | `off`: every machine of the local cloud boots; `auto`: see the local cloud; on Binder `off` |
 | `EDUCLOUD_URL`, `EDUCLOUD_TOKEN` | which Jupyter server `educloud_lab.connect()` and `educloud status` ask |
 
 ## Machine profiles
