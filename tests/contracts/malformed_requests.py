@@ -305,6 +305,7 @@ class _One:
         if self.dice.random() < 0.05:
             self.header_trick(lines, len(data))
         head = method.encode() + b" " + target + b" HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"
+        self.http |= len(target) > 8000  # longer than any first line that is read
         broken = self.broken and b"/services/ping" not in target  # which answers anybody
         return Malformed(head + data, self.why, broken, self.http, method)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from educloud_lab.localcloud.faults.grip import about
 from educloud_lab.localcloud.hypervisor.base import BootRefusedError, MachineSpec
+from educloud_lab.localcloud.hypervisor.templates_command import WARM_WORD
 from educloud_lab.localcloud.state.tables import Instance
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def spoil(faults: Faults, row: Instance, spec: MachineSpec) -> MachineSpec:
         if not fault.strikes(about(row)):
             continue
         if fault.parameters["cause"] == "ramdisk-forgotten":
-            # Told to restart at once after a panic (panic=1), the machine would end; so it stands there.
-            words = [word for word in spec.kernel_args.split() if not word.startswith("panic=")]
+            # Told to restart at once after a panic (panic=1), the machine would end; so it stands there. And it
+            # must boot: neither from a template's memory nor as the first of its kind that one is made of.
+            words = [word for word in spec.kernel_args.split() if not word.startswith("panic=") and word != WARM_WORD]
             return replace(spec, ramdisk=None, kernel_args=" ".join([*words, "panic=0"]))
         folder = faults.cloud.settings.folders.cloud / "faults"
         kernel = folder / "vmlinux-aarch64"

@@ -11,7 +11,8 @@ _HEAD = f"""# Faults on demand
 
 The local cloud fails as clouds fail when its administrator asks for it: for lessons about what to do then, and for
 tests of what is built on it. Made from `educloud_lab/localcloud/faults/catalogue*.py` by
-`scripts/generate_cloud_faults.py`; do not edit. How to use it in a lesson: [Make the cloud fail](../how-to/make-the-cloud-fail.md).
+`scripts/generate_cloud_faults.py`; do not edit. How to use it in a lesson:
+[Make the cloud fail](../how-to/make-the-cloud-fail.md).
 
 ## Commands
 
@@ -24,8 +25,8 @@ educloud cloud fault clear ID... | --all
 ```
 
 `educloud cloud status` and `educloud doctor` say when the cloud fails on purpose. Faults survive a restart of the
-cloud; at most {MAX_FAULTS} may be set (used-up ones make room). A fault that keeps resources (pending, no address, stopping,
-detaching) counts each of them once and keeps it until the fault ends.
+cloud; at most {MAX_FAULTS} may be set (used-up ones make room). A fault that keeps resources (pending,
+no address, stopping, detaching) counts each of them once and keeps it until the fault ends.
 
 ## The administrator's call
 
@@ -39,8 +40,8 @@ detaching) counts each of them once and keeps it until the fault ends.
 | `DescribeFaultKinds` | | `kindSet` |
 | `DeleteFaults` | `FaultId.N`, or `All=true` | `faultSet` with the `faultId` of those that were there |
 
-`CreateFault` takes `Account` (name or id), `Operation`, `Resource`, `Zone`, `Count`, `ForSeconds`, and for the kind's own
-parameters `Parameter.N.Name` and `Parameter.N.Value`.
+`CreateFault` takes `Account` (name or id), `Operation`, `Resource`, `Zone`, `Count`, `ForSeconds`, and for the
+kind's own parameters `Parameter.N.Name` and `Parameter.N.Value`.
 
 A `fault` has `faultId`, `kind`, `title`, `state` (`active` or `spent`), `account`, `operation`, `resource`, `zone`,
 `remaining`, `struck`, `createTime`, `until`, `parameterSet` and `heldSet`; what is empty is left out.
