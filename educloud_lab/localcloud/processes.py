@@ -23,7 +23,9 @@ def start_ticks(pid: int) -> int | None:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    if fields[0] in ("Z", "X"):
+    # A killed process whose first thread is gone may have others that are still within a system call: as long as one
+    # of them waits for the disk, its files are open and its locks are held. (A zombie proper has one thread left.)
+    if fields[0] in ("Z", "X") and int(fields[17]) <= 1:
         return None
     return int(fields[19])
 

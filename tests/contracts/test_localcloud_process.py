@@ -13,7 +13,8 @@ import pytest
 
 from educloud_lab.localcloud import process
 from educloud_lab.localcloud.errors import LocalCloudError, PortTakenError, StartFailedError
-from educloud_lab.localcloud.processes import end, is_alive, start_ticks
+from educloud_lab.localcloud.hypervisor.qemu_process import read_stat
+from educloud_lab.localcloud.processes import end, is_alive, start_ticks, wait_until
 
 
 @pytest.fixture
@@ -172,3 +173,29 @@ def test_secrets_are_not_in_the_log(home):
     accounts = json.loads((home / "cloud" / "credentials.json").read_text())["accounts"]
     text = (home / "cloud" / "log" / "api.log").read_text()
     assert all(account["secret_key"] not in text for account in accounts.values())
+
+
+FROZEN = """
+import sys, threading
+def last():
+    print(flush=True)
+    sys.stdin.read()
+threading.Thread(target=last).start()
+import ctypes
+ctypes.CDLL(None).syscall(60, 0)  # exit(2) of this thread alone, on x86-64
+"""
+
+
+def test_a_process_is_there_for_as_long_as_one_of_its_threads():
+    """As after SIGKILL, when the first thread is gone and another still waits for the disk."""
+    with subprocess.Popen([sys.executable, "-c", FROZEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        ticks = start_ticks(process.pid)
+        assert wait_until(
+            lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", 20
+        )
+        assert is_alive(process.pid, ticks)
+        assert not read_stat(process.pid).gone
+        process.stdin.close()
+        assert wait_until(lambda: not is_alive(process.pid, ticks), 20)  # a zombie proper now: nobody asked for its end
+        assert read_stat(process.pid).gone

@@ -23,6 +23,12 @@ class ProcessStat:
     start_ticks: int
     cpu_s: float
     rss_bytes: int
+    threads: int = 1
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of it runs: a killed process's other threads may still be writing when the first is gone."""
+        return self.state in "ZX" and self.threads <= 1
 
 
 def read_stat(pid: int) -> ProcessStat | None:
@@ -39,6 +45,7 @@ def read_stat(pid: int) -> ProcessStat | None:
         start_ticks=int(fields[19]),
         cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
         rss_bytes=int(fields[21]) * _PAGE_BYTES,
+        threads=int(fields[17]),
     )
 
 
@@ -54,7 +61,7 @@ def anonymous_bytes(pid: int) -> int:
 def is_alive(pid: int, start_ticks: int | None) -> bool:
     """Whether this very process lives. A zombie (nobody reaps it, as in some containers) is dead."""
     stat = read_stat(pid)
-    if stat is None or stat.state in "ZX":
+    if stat is None or stat.gone:
         return False
     return start_ticks is None or stat.start_ticks == start_ticks
 

@@ -88,7 +88,7 @@ def find(disk_folder: Path, known: frozenset[int], proc: Path = Path("/proc")) -
             continue  # it ended meanwhile
         instance_id = _runs(arguments, disk_folder)
         stat = read_stat(pid) if instance_id else None
-        if instance_id and stat is not None and stat.state not in "ZX":
+        if instance_id and stat is not None and not stat.gone:
             found.append(Stray(instance_id, pid, stat.start_ticks))
     return found
 

@@ -96,5 +96,3 @@ def _goes_on(session: Session, instance_id: str) -> None:
     row = session.get(Instance, instance_id)
     if row is not None and row.state == "running":
         row.resume = False
-
-

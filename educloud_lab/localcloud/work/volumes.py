@@ -14,6 +14,7 @@ from educloud_lab.localcloud.hypervisor.base import DiskSpec, Hypervisor, Hyperv
 from educloud_lab.localcloud.operations.common import drop_tags
 from educloud_lab.localcloud.state.tables import Attachment, Instance, Snapshot, Volume
 from educloud_lab.localcloud.work.diskroom import DiskMaker, serial, volume_path
+from educloud_lab.localcloud.work.recovery import LIVE
 from educloud_lab.localcloud.work.snapshots import Snapshots, layer_id
 
 log = logging.getLogger("educloud.cloud.volumes")
@@ -107,6 +108,8 @@ class Volumes:
                 async with self._snapshots.held([volume_id]):
                     await self._hypervisor.attach(attachment.instance_id, disk)
             except HypervisorError as error:
+                if await self._is_gone(attachment.instance_id):
+                    return  # it is plugged when the machine starts again, or let go when that is ended
                 log.warning("%s was not attached to %s: %s", volume_id, attachment.instance_id, error)
                 plugged = False
 
@@ -117,6 +120,10 @@ class Volumes:
                 self._record(session, row, f"attached to {where}" if plugged else f"could not be attached to {where}")
 
         await self._database.run(write)
+
+    async def _is_gone(self, instance_id: str) -> bool:
+        """Whether the machine of a running instance is not there any more, which the supervisor will record."""
+        return (await self._hypervisor.report(instance_id)).state not in LIVE
 
     async def detach(self, volume_id: str) -> None:
         """Unplug a volume; when that fails it stays attached."""
@@ -131,6 +138,8 @@ class Volumes:
                 async with self._snapshots.held([volume_id]):
                     await self._hypervisor.detach(attachment.instance_id, volume_id)
         except HypervisorError as error:
+            if await self._is_gone(attachment.instance_id):
+                return
             log.warning("%s stays at %s: %s", volume_id, attachment.instance_id, error)
             await self._database.run(lambda session: _attached(session, volume_id, True, "detaching"))
             return

@@ -1,0 +1,56 @@
+"""The local cloud is killed at every kind of moment of a mixed workload; nothing that it promised is lost.
+
+The simulated hypervisor in a real process covers the steps between rows, disks and machines; a few points with real
+machines cover what only QEMU can show: that machines go on, that what a guest has synced is on its volume, and that
+no disk ever has two machines.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.system import kill_real, kill_rig
+
+KINDS = ("step", "step", "time", "step", "host", "step", "machine", "time")
+POINTS = int(os.environ.get("EDUCLOUD_KILL_POINTS", "40"))
+SEED = int(os.environ.get("EDUCLOUD_KILL_SEED", "3"))
+
+
+def test_killed_at_many_points_of_a_mixed_workload(images: Path, tmp_path: Path) -> None:
+    kill_rig.link_images(images, tmp_path)
+    lives = kill_rig.Lives(tmp_path)
+    rig = None
+    try:
+        rig = kill_rig.Rig(tmp_path, lives, seed=SEED)
+        for number in range(POINTS):
+            rig.point(KINDS[number % len(KINDS)])
+        done: Counter[str] = sum((client.counts for client in rig.clients), Counter())
+        print(f"killed at: {dict(rig.killed)}\nasked: {dict(done)}")  # shown by scripts/check-deep
+        for action in ("run", "stop", "start", "terminate", "attach", "detach", "make_volume", "delete_volume", "tag"):
+            assert done[action] > 0, f"the workload never got to {action}"
+        assert sum(done[action] for action in done if action.endswith(": no answer")) > 0
+        assert len(rig.killed) > min(5, POINTS // 4)
+    finally:
+        lives.close()
+
+
+@pytest.mark.qemu
+def test_real_machines_and_what_their_guests_have_written(images: Path, tmp_path: Path) -> None:
+    kill_rig.link_images(images, tmp_path)
+    real = kill_real.Real(tmp_path)
+    try:
+        real.start(2)
+        first, second = real.machines
+        real.kill_api()
+        real.kill_machine(first)
+        real.wait_for_writing()  # the other one goes on
+        real.kill_with_run_folder(second)
+        real.kill_host()
+        counts = real.check_written()
+        assert min(counts.values()) >= 10
+    finally:
+        real.close()
