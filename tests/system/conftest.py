@@ -69,6 +69,14 @@ def images() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def debian_image(images: Path) -> Path:
+    """Return the folder of the debian image, which `make test` builds beside the others."""
+    if not (images / "debian" / "manifest.json").is_file():
+        pytest.fail(f"No image debian in {images}. Build it: educloud cloud image build debian")
+    return images / "debian"
+
+
 @dataclass
 class Bench:
     """One EDUCLOUD_HOME with its local cloud and its Jupyter servers."""
