@@ -49,10 +49,16 @@ class CompiledModel:
     default_version: str
     id_prefixes: Mapping[str, str]
     behaviour: Behaviour
+    ignored: Mapping[str, Mapping[str, str]]  # operation to the parameters that change nothing, each with the reason
     operations: Mapping[str, Operation]
 
-    def parse(self, operation: Operation, query: Mapping[str, str]) -> dict[str, Any]:
+    def parse(self, operation: Operation, query: Mapping[str, str], *, ignore_unknown: bool = False) -> dict[str, Any]:
         """Return the parameters as nested dictionaries and lists by the model's member names.
+
+        Parameters
+        ----------
+        ignore_unknown : pass over parameters that the operation does not have; values that cannot be read are
+            refused all the same.
 
         Raises
         ------
@@ -66,6 +72,8 @@ class CompiledModel:
             if name in COMMON or (name == "DryRun" and self.behaviour.dry_run):
                 continue
             path = operation.aliases.get(name, name).split(".")
+            if ignore_unknown and path[0] not in operation.parameters.children:
+                continue
             if not _bind(operation.parameters, path, value, result):
                 unbound.append((name, value))
         if unbound:
@@ -130,6 +138,7 @@ class _Compiler:
         self.shapes: dict[str, Any] = {**model["shapes"], **overlay.get("shapes", {})}
         self.own = frozenset(overlay.get("shapes", {}))
         self.members: Mapping[str, list[str]] = overlay["members"]
+        self.hidden: Mapping[str, Mapping[str, list[Any]]] = overlay.get("hidden", {})
         self.when_empty = frozenset(overlay["written_when_empty"])
         self.inputs: dict[str, InputNode] = {}
         self.writers: dict[str, Writer] = {}
@@ -185,6 +194,7 @@ class _Compiler:
 
     def _structure(self, name: str, shape: Mapping[str, Any]) -> Writer:
         order = list(shape["members"]) if name in self.own else self.members.get(name, list(shape["members"]))
+        hidden = self.hidden.get(name, {})
         fields: list[tuple[str, str, str, str, Writer, bool]] = []
         for member in order:
             details = shape["members"][member]
@@ -196,7 +206,7 @@ class _Compiler:
         def write_structure(value: Any, out: list[str]) -> None:
             for member, start, end, empty, inner, when_empty in fields:
                 content = value.get(member)
-                if content is None:
+                if content is None or (hidden and content in hidden.get(member, ())):
                     continue
                 if content in ([], {}):
                     if when_empty:
@@ -232,6 +242,7 @@ def compile_profile(model: Mapping[str, Any], overlay: Mapping[str, Any]) -> Com
         default_version=overlay["default_version"],
         id_prefixes=overlay["id_prefixes"],
         behaviour=Behaviour.of(overlay["behaviour"]),
+        ignored=overlay["ignored"],
         operations=operations,
     )
 

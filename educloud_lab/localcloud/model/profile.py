@@ -36,8 +36,6 @@ class Behaviour:
     strict_start : whether starting what is not stopped is an error; otherwise it is passed over.
     console_always : whether the console may be read before and after an instance runs.
     key_types : kinds of public keys that can be imported.
-    placeholder_address : whether an instance without address shows ``0.0.0.0``; otherwise it shows none.
-    state_reasons : whether instances that were stopped or ended carry a ``stateReason``.
     egress : whether groups tell that everything may go out.
     default_group_open : whether an account's ``default`` group lets its own machines in to each other.
     duplicate_rule_is_error : whether adding a rule again, or removing one that is not there, is an error.
@@ -60,8 +58,6 @@ class Behaviour:
     strict_start: bool
     console_always: bool
     key_types: tuple[str, ...]
-    placeholder_address: bool
-    state_reasons: bool
     egress: bool
     default_group_open: bool
     duplicate_rule_is_error: bool

@@ -7,6 +7,7 @@ from typing import Any
 
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.operations import (
+    account,
     attributes,
     image_attributes,
     images,
@@ -17,6 +18,7 @@ from educloud_lab.localcloud.operations import (
     security_groups,
     snapshots,
     tags,
+    volume_status,
     volumes,
     zones,
 )
@@ -38,6 +40,8 @@ OPERATIONS: Mapping[str, Handler] = {
     "DeleteTags": tags.delete_tags,
     "DeleteVolume": volumes.delete_volume,
     "DeregisterImage": registration.deregister_image,
+    "DescribeAccountAttributes": account.describe_account_attributes,
+    "DescribeAddresses": account.describe_addresses,
     "DescribeAvailabilityZones": zones.describe_availability_zones,
     "DescribeImageAttribute": image_attributes.describe_image_attribute,
     "DescribeImages": images.describe_images,
@@ -51,6 +55,8 @@ OPERATIONS: Mapping[str, Handler] = {
     "DescribeSnapshotAttribute": snapshots.describe_snapshot_attribute,
     "DescribeSnapshots": snapshots.describe_snapshots,
     "DescribeTags": tags.describe_tags,
+    "DescribeVolumeAttribute": volume_status.describe_volume_attribute,
+    "DescribeVolumeStatus": volume_status.describe_volume_status,
     "DescribeVolumes": volumes.describe_volumes,
     "DetachVolume": volumes.detach_volume,
     "GetConsoleOutput": instances.get_console_output,
@@ -59,13 +65,16 @@ OPERATIONS: Mapping[str, Handler] = {
     "ModifyInstanceAttribute": attributes.modify_instance_attribute,
     "ModifySnapshotAttribute": snapshots.modify_snapshot_attribute,
     "ModifyVolume": volumes.modify_volume,
+    "MonitorInstances": account.monitor_instances,
     "RebootInstances": instances.reboot_instances,
     "RegisterImage": registration.register_image,
     "ResetImageAttribute": image_attributes.reset_image_attribute,
     "ResetSnapshotAttribute": snapshots.reset_snapshot_attribute,
+    "ResetInstanceAttribute": attributes.reset_instance_attribute,
     "RevokeSecurityGroupIngress": security_groups.revoke_security_group_ingress,
     "RunInstances": run_instances.run_instances,
     "StartInstances": instances.start_instances,
     "StopInstances": instances.stop_instances,
     "TerminateInstances": instances.terminate_instances,
+    "UnmonitorInstances": account.monitor_instances,
 }

@@ -22,6 +22,18 @@ def state(name: str) -> dict[str, Any]:
     return {"Code": CODES[name], "Name": name}
 
 
+def state_reason(row: Instance) -> dict[str, str] | None:
+    """Return AWS's code for why an instance is not running; Eucalyptus has only the text."""
+    if row.state not in ("stopping", "stopped", "shutting-down", "terminated"):
+        return None
+    code, message = "Server.InternalError", "Internal error on launch"
+    if row.reason.startswith("USER_"):
+        code, message = "Client.UserInitiatedShutdown", "User initiated shutdown"
+    elif row.reason.startswith("NORMAL"):
+        code, message = "Client.InstanceInitiatedShutdown", "Instance initiated shutdown"
+    return {"Code": code, "Message": f"{code}: {message}"}
+
+
 def address(row: Instance) -> str:
     """Return the address that callers see."""
     return row.address if row.address_shown and row.address else NO_ADDRESS
@@ -71,6 +83,10 @@ def instance_view(
         ],
         "VirtualizationType": "hvm",
         "Tags": tag_list(tags),
+        # Not of every kind of cloud: the profile's members say what is told.
+        "Hypervisor": "xen",
+        "EbsOptimized": False,
+        "StateReason": state_reason(row),
     }
     if row.kernel_id:
         view["KernelId"], view["RamdiskId"] = row.kernel_id, row.ramdisk_id

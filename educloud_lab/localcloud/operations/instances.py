@@ -58,11 +58,16 @@ async def describe_instance_status(cloud: Cloud, caller: Caller, params: dict[st
 
 
 async def start_instances(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
-    """Start stopped instances; those in any other state are passed over in silence, as Eucalyptus does."""
+    """Start stopped instances. Eucalyptus passes over those in any other state in silence; AWS does not."""
 
     def start(session: Session, row: Instance) -> bool:
         if row.state != "stopped":
-            return False
+            if not cloud.model.behaviour.strict_start:
+                return False
+            if row.state in ("pending", "running"):
+                return True
+            message = f"The instance '{row.id}' is not in a state from which it can be started."
+            raise ApiError("IncorrectInstanceState", message)
         root = select(Attachment).where(Attachment.instance_id == row.id, Attachment.is_root)
         if session.scalar(root) is None:
             raise ApiError("IncorrectState", f"Instance '{row.id}' has no root volume attached")
@@ -127,12 +132,12 @@ async def reboot_instances(cloud: Cloud, caller: Caller, params: dict[str, Any])
 
 
 async def get_console_output(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
-    """Return the end of a running instance's console."""
+    """Return the end of an instance's console; in Eucalyptus it has to run."""
     instance_id = require(params, "InstanceId")
 
     def work(session: Session) -> str:
         row = find_instance(session, caller, instance_id)
-        if row.state != "running":
+        if row.state != "running" and not cloud.model.behaviour.console_always:
             # A generic backend error in Eucalyptus, which its front end answers with 500.
             raise ApiError("InternalFailure", f"Instance {row.id} is not in a running state.", 500)
         return row.id

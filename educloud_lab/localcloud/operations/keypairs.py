@@ -1,4 +1,4 @@
-"""Key pairs. Eucalyptus imports RSA keys only; private keys are made here, sent once, never kept."""
+"""Key pairs. Eucalyptus knows RSA keys only; private keys are made here, sent once, never kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hashlib
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -23,34 +23,58 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
 from educloud_lab.localcloud.operations import filters
-from educloud_lab.localcloud.operations.common import require
+from educloud_lab.localcloud.operations.common import (
+    drop_tags,
+    put_tags,
+    require,
+    specified_tags,
+    tag_list,
+    tags_of,
+)
 from educloud_lab.localcloud.state.tables import KeyPair
 
 _FILTERS: dict[str, filters.Values[KeyPair]] = {
     "key-name": lambda pair: [pair.name],
     "fingerprint": lambda pair: [pair.fingerprint],
+    "key-pair-id": lambda pair: [pair_id(pair.owner, pair.name, pair.fingerprint)],
 }
+_KINDS = {"ssh-rsa": "rsa", "ssh-ed25519": "ed25519"}
 
 
 async def create_key_pair(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """Make a key pair and hand out its private half, this once."""
     name = _name(params)
+    kind = params.get("KeyType") or "rsa"
+    if kind not in [_KINDS[one] for one in cloud.model.behaviour.key_types]:
+        raise invalid(f"Value ({kind[:40]}) for parameter keyType is invalid.")
+    tags = _tags(params)
     await cloud.database.run(lambda session: _refuse_duplicate(session, caller, name))
-    key = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=2048)
-    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    fingerprint = _colons(hashlib.sha1(der, usedforsecurity=False).hexdigest())
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    await cloud.database.run(lambda session: _add(session, caller, name, fingerprint, public))
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
-    return {"KeyName": name, "KeyFingerprint": fingerprint, "KeyMaterial": pem.rstrip("\n")}
+    key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+    if kind == "ed25519":
+        key, form = ed25519.Ed25519PrivateKey.generate(), PrivateFormat.OpenSSH
+        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        fingerprint = _sha256(public)
+    else:
+        key = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=2048)
+        form = PrivateFormat.TraditionalOpenSSL
+        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        fingerprint = _colons(hashlib.sha1(der, usedforsecurity=False).hexdigest())
+    number = await cloud.database.run(lambda session: _add(session, caller, name, fingerprint, public, tags))
+    pem = key.private_bytes(Encoding.PEM, form, NoEncryption()).decode().rstrip("\n")
+    return {
+        "KeyName": name, "KeyFingerprint": fingerprint, "KeyMaterial": pem, "KeyPairId": number,
+        "Tags": tag_list(tags),
+    }  # fmt: skip
 
 
 async def import_key_pair(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """Register the public half of a key that the caller made."""
     name = _name(params)
-    public, fingerprint = _read_public(require(params, "PublicKeyMaterial"))
-    await cloud.database.run(lambda session: _add(session, caller, name, fingerprint, public))
-    return {"KeyName": name, "KeyFingerprint": fingerprint}
+    public, fingerprint = _read_public(require(params, "PublicKeyMaterial"), cloud.model.behaviour.key_types)
+    tags = _tags(params)
+    number = await cloud.database.run(lambda session: _add(session, caller, name, fingerprint, public, tags))
+    return {"KeyName": name, "KeyFingerprint": fingerprint, "KeyPairId": number, "Tags": tag_list(tags)}
 
 
 async def describe_key_pairs(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
@@ -58,16 +82,33 @@ async def describe_key_pairs(cloud: Cloud, caller: Caller, params: dict[str, Any
     names = [name for name in params.get("KeyNames", ()) if name != "verbose"]
     owner = caller.account.account_id
 
-    def work(session: Session) -> list[KeyPair]:
-        return list(session.scalars(select(KeyPair).where(KeyPair.owner == owner).order_by(KeyPair.name)))
+    def work(session: Session) -> tuple[list[KeyPair], dict[str, dict[str, str]]]:
+        rows = session.scalars(select(KeyPair).where(KeyPair.owner == owner).order_by(KeyPair.name))
+        return list(rows), tags_of(session, owner, "key-pair")
 
-    pairs = await cloud.database.run(work)
+    pairs, tags = await cloud.database.run(work)
+    numbers = {pair.name: pair_id(owner, pair.name, pair.fingerprint) for pair in pairs}
+    wanted = params.get("KeyPairIds", ())
+    for number in wanted:
+        if number not in numbers.values():
+            raise ApiError("InvalidKeyPair.NotFound", f"The key pair '{number[:60]}' does not exist")
     for name in names:
         if name not in {pair.name for pair in pairs}:
             raise ApiError("InvalidKeyPair.NotFound", f"The key pair '{name[:255]}' does not exist")
-    kept = [pair for pair in pairs if not names or pair.name in names]
-    kept = filters.apply(kept, params.get("Filters"), _FILTERS, lambda _pair: {})
-    return {"KeyPairs": [{"KeyName": pair.name, "KeyFingerprint": pair.fingerprint} for pair in kept]}
+    kept = [pair for pair in pairs if not (names or wanted) or pair.name in names or numbers[pair.name] in wanted]
+    kept = filters.apply(kept, params.get("Filters"), _FILTERS, lambda pair: tags.get(numbers[pair.name], {}))
+    shown = [
+        {
+            "KeyName": pair.name, "KeyFingerprint": pair.fingerprint, "KeyPairId": numbers[pair.name],
+            "KeyType": _KINDS.get(pair.public_key.partition(" ")[0], "rsa"),
+            "Tags": tag_list(tags.get(numbers[pair.name], {})),
+        }
+        for pair in kept
+    ]  # fmt: skip
+    if params.get("IncludePublicKey"):
+        for entry, pair in zip(shown, kept, strict=True):
+            entry["PublicKey"] = pair.public_key
+    return {"KeyPairs": shown}
 
 
 async def delete_key_pair(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +117,7 @@ async def delete_key_pair(cloud: Cloud, caller: Caller, params: dict[str, Any]) 
 
     def work(session: Session) -> None:
         if (pair := session.get(KeyPair, (caller.account.account_id, name))) is not None:
+            drop_tags(session, pair_id(pair.owner, pair.name, pair.fingerprint))
             session.delete(pair)
 
     await cloud.database.run(work)
@@ -94,22 +136,44 @@ def _refuse_duplicate(session: Session, caller: Caller, name: str) -> None:
         raise ApiError("InvalidKeyPair.Duplicate", f"The keypair '{name}' already exists.")
 
 
-def _add(session: Session, caller: Caller, name: str, fingerprint: str, public: str) -> None:
+def pair_id(owner: str, name: str, fingerprint: str) -> str:
+    """Return AWS's id of a key pair; Eucalyptus has only names, so it follows from what the pair is."""
+    return "key-" + hashlib.sha256(f"{owner} {name} {fingerprint}".encode()).hexdigest()[:17]
+
+
+def _tags(params: dict[str, Any]) -> dict[str, str]:
+    return specified_tags(params, ("key-pair",)).get("key-pair", {})
+
+
+def _add(session: Session, caller: Caller, name: str, fingerprint: str, public: str, tags: dict[str, str]) -> str:
     _refuse_duplicate(session, caller, name)
-    session.add(KeyPair(owner=caller.account.account_id, name=name, fingerprint=fingerprint, public_key=public))
+    owner = caller.account.account_id
+    session.add(KeyPair(owner=owner, name=name, fingerprint=fingerprint, public_key=public))
+    number = pair_id(owner, name, fingerprint)
+    put_tags(session, owner, "key-pair", number, tags)
+    return number
 
 
-def _read_public(material: str) -> tuple[str, str]:
+def _read_public(material: str, kinds: tuple[str, ...]) -> tuple[str, str]:
     bad = ApiError("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
     try:
         key = load_ssh_public_key(base64.b64decode(material, validate=True).strip())
     except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
         raise bad from error
+    if isinstance(key, ed25519.Ed25519PublicKey) and "ssh-ed25519" in kinds:
+        public = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        return public, _sha256(public)
     if not isinstance(key, rsa.RSAPublicKey):
-        raise ApiError("InvalidKey.Format", "Key is not in valid OpenSSH public key format (RSA keys only)")
+        names = " or ".join(_KINDS[kind].upper() for kind in kinds)
+        raise ApiError("InvalidKey.Format", f"Key is not in valid OpenSSH public key format ({names} keys only)")
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     public = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return public, _colons(hashlib.md5(der, usedforsecurity=False).hexdigest())
+
+
+def _sha256(public: str) -> str:
+    digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
+    return base64.b64encode(digest).decode()
 
 
 def _colons(digest: str) -> str:

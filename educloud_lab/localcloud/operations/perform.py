@@ -34,7 +34,8 @@ async def perform(
     operation, handler = cloud.model.operations.get(action), OPERATIONS.get(action)
     if operation is None or handler is None:
         raise behaviour.unbound([("Action", action)])
-    arguments = cloud.model.parse(operation, query)
+    ignore = cloud.settings.unknown_parameters == "ignore"
+    arguments = cloud.model.parse(operation, query, ignore_unknown=ignore)
     if behaviour.dry_run and query.get("DryRun", "").lower() in ("true", "1"):
         raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
     try:
@@ -51,9 +52,9 @@ async def perform(
 def _page(answer: dict[str, Any], arguments: Mapping[str, Any], member: str, key: str) -> dict[str, Any]:
     """Cut an answer to ``MaxResults`` items from where ``NextToken`` says."""
     size, token = arguments.get("MaxResults"), arguments.get("NextToken")
-    if size is None and not token:
+    if size is None and not token and len(answer[member]) <= LARGEST_PAGE:
         return answer
-    if any(arguments.get(name) for name in _IDS):
+    if (size is not None or token) and any(arguments.get(name) for name in _IDS):
         names = next(name for name in _IDS if arguments.get(name))
         message = f"The parameter {names} cannot be used with the parameter maxResults"
         raise ApiError("InvalidParameterCombination", message)

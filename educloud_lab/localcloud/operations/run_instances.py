@@ -51,8 +51,13 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
     if token:
         query = select(Instance).where(Instance.owner == owner, Instance.client_token == token)
         if rows := list(session.scalars(query.order_by(Instance.launch_index))):
+            if cloud.model.behaviour.checks_tokens:
+                _same(rows[0], cloud, params)
             return views_of(session, owner, rows).reservations(rows)[0]
     least, most = _counts(params)
+    at_power_off = "stop"
+    if cloud.model.behaviour.shutdown_behaviour:
+        at_power_off = check_shutdown_behaviour(params.get("InstanceInitiatedShutdownBehavior") or "stop")
     kind = _type(cloud, params)
     zone, node = _place(session, params)
     image = _image(session, cloud, caller, params, kind.memory_bytes)
@@ -79,7 +84,7 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
             groups=group_list, user_data=user_data, state="pending", reason="NORMAL:  -- []",
             address=free_address(session, cloud),
             mac=mac_address(instance_id), client_token=token, launched_at=now,
-            disable_termination=bool(params.get("DisableApiTermination", False)),
+            disable_termination=bool(params.get("DisableApiTermination", False)), shutdown_behavior=at_power_off,
         )  # fmt: skip
         session.add(row)
         session.flush()
@@ -105,6 +110,27 @@ def free_address(session: Session, cloud: Cloud) -> str:
             session.add(pointer)
             return address
     raise ApiError("ServiceUnavailable", "Insufficient addresses", 503)
+
+
+def check_shutdown_behaviour(text: str) -> str:
+    """Return what a machine that powers itself off becomes: ``stop`` or ``terminate``."""
+    if text not in ("stop", "terminate"):
+        raise invalid(f"Value ({text[:60]}) for parameter instanceInitiatedShutdownBehavior is invalid.")
+    return text
+
+
+def _same(row: Instance, cloud: Cloud, params: dict[str, Any]) -> None:
+    """Refuse a ClientToken that comes again with other words (AWS; Eucalyptus does not look)."""
+    asked = {
+        "ImageId": row.image_id,
+        "InstanceType": row.instance_type,
+        "KeyName": row.key_name,
+        "UserData": row.user_data,
+    }
+    usual = {"InstanceType": cloud.default_type}
+    if any(params.get(name, usual.get(name, "")) != value for name, value in asked.items()):
+        message = "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
+        raise ApiError("IdempotentParameterMismatch", message)
 
 
 def check_user_data(text: str) -> str:
@@ -172,18 +198,21 @@ def _key(session: Session, owner: str, params: dict[str, Any]) -> tuple[str, str
 
 
 def _groups(session: Session, cloud: Cloud, owner: str, params: dict[str, Any]) -> list[list[str]]:
-    names, ids = params.get("SecurityGroups", []), params.get("SecurityGroupIds", [])
     default = ensure_default_group(session, cloud, owner)
-    if not names and not ids:
-        return [[default.id, default.name]]
-    found = []
+    wanted = [*params.get("SecurityGroups", []), *params.get("SecurityGroupIds", [])]
+    return find_groups(session, owner, wanted) if wanted else [[default.id, default.name]]
+
+
+def find_groups(session: Session, owner: str, wanted: list[str]) -> list[list[str]]:
+    """Return ids and names of the account's groups, named by either, each once."""
     rows = list(session.scalars(select(SecurityGroup).where(SecurityGroup.owner == owner)))
-    for wanted in (*names, *ids):
-        match = next((row for row in rows if wanted in (row.name, row.id)), None)
+    found: dict[str, list[str]] = {}
+    for text in wanted:
+        match = next((row for row in rows if text in (row.name, row.id)), None)
         if match is None:
-            raise ApiError("InvalidGroup.NotFound", f"The security group '{wanted[:255]}' does not exist")
-        found.append([match.id, match.name])
-    return found
+            raise ApiError("InvalidGroup.NotFound", f"The security group '{text[:255]}' does not exist")
+        found[match.id] = [match.id, match.name]
+    return list(found.values())
 
 
 def _network(params: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud.capacity import UNLIMITED, capacity, most
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
+from educloud_lab.localcloud.model import InstanceType
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import split_verbose
 from educloud_lab.localcloud.state.tables import Node
@@ -79,16 +80,19 @@ async def describe_regions(cloud: Cloud, caller: Caller, params: dict[str, Any])
 
 
 async def describe_instance_types(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
-    """List instance types in Eucalyptus's own shape."""
+    """List instance types, in Eucalyptus's own shape or in AWS's."""
+    offered = [kind for name, kind in cloud.types.items() if name in cloud.model.behaviour.types]
+    if cloud.model.behaviour.type_shape == "aws":
+        return _types_of_aws(offered, params)
     if params.get("Availability") and not caller.account.is_administrator:
         raise ApiError("AuthFailure", "Not authorized to view availability")
     names = params.get("InstanceTypes", ())
     for name in names:
-        if name not in cloud.types:
+        if all(kind.name != name for kind in offered):
             raise invalid(f"Invalid instance type: {name[:60]}")
     details = []
     room = await _room(cloud) if params.get("Availability") else {}
-    for kind in cloud.types.values():
+    for kind in offered:
         if names and kind.name not in names:
             continue
         entry: dict[str, Any] = {
@@ -101,3 +105,35 @@ async def describe_instance_types(cloud: Cloud, caller: Caller, params: dict[str
             entry["Availability"] = [zone]
         details.append(entry)
     return {"InstanceTypeDetails": details}
+
+
+_TYPE_FILTERS: dict[str, filters.Values[InstanceType]] = {
+    "instance-type": lambda kind: [kind.name],
+    "current-generation": lambda _kind: [True],
+    "memory-info.size-in-mib": lambda kind: [kind.memory_mib],
+    "processor-info.supported-architecture": lambda _kind: ["x86_64"],
+    "vcpu-info.default-vcpus": lambda kind: [kind.cpus],
+}
+
+
+def _types_of_aws(offered: list[InstanceType], params: dict[str, Any]) -> dict[str, Any]:
+    names = params.get("InstanceTypes", ())
+    for name in names:
+        if all(kind.name != name for kind in offered):
+            raise ApiError("InvalidInstanceType", f"The following supplied instance types do not exist: [{name[:60]}]")
+    kept = [kind for kind in offered if not names or kind.name in names]
+    return {
+        "InstanceTypes": [
+            {
+                "InstanceType": kind.name, "CurrentGeneration": True, "FreeTierEligible": False,
+                "SupportedUsageClasses": ["on-demand"], "SupportedRootDeviceTypes": ["ebs", "instance-store"],
+                "SupportedVirtualizationTypes": ["hvm"], "BareMetal": False, "Hypervisor": "nitro",
+                "ProcessorInfo": {"SupportedArchitectures": ["x86_64"]},
+                "VCpuInfo": {"DefaultVCpus": kind.cpus, "DefaultCores": kind.cpus, "DefaultThreadsPerCore": 1},
+                "MemoryInfo": {"SizeInMiB": kind.memory_mib}, "InstanceStorageSupported": True,
+                "HibernationSupported": False, "BurstablePerformanceSupported": kind.name.startswith("t"),
+                "DedicatedHostsSupported": False, "AutoRecoverySupported": False,
+            }
+            for kind in filters.apply(kept, params.get("Filters"), _TYPE_FILTERS, lambda _kind: {})
+        ]
+    }  # fmt: skip

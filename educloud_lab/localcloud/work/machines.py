@@ -132,7 +132,9 @@ class Machines:
             row = session.get(Instance, instance_id)
             if row is None or row.state != "running":
                 return False
-            if row.root_device_type == "ebs":
+            # Eucalyptus ignores what was asked for at the start; profile aws keeps it in the row.
+            ends = row.shutdown_behavior == "terminate" and report.reason == "guest-shutdown"
+            if row.root_device_type == "ebs" and not ends:
                 self._to_stopped(session, instance_id, reason)
                 return False
             self._to_terminated(session, instance_id, reason)

@@ -27,7 +27,7 @@ async def test_a_made_key_pair_hands_out_its_private_half_once(bench):
     key = load_pem_private_key(answer["KeyMaterial"].encode(), None)
     assert isinstance(key, rsa.RSAPrivateKey)
     (listed,) = (await bench.call("DescribeKeyPairs"))["KeyPairs"]
-    assert listed == {"KeyName": "mine", "KeyFingerprint": answer["KeyFingerprint"]}
+    assert (listed["KeyName"], listed["KeyFingerprint"]) == ("mine", answer["KeyFingerprint"])
     assert answer["KeyMaterial"].encode() not in (bench.home / "cloud" / "cloud.sqlite").read_bytes()
 
 
@@ -70,12 +70,18 @@ async def test_the_gateway_lets_a_key_reach_the_machines_started_with_it_and_no_
     assert lines.read_text() == ""
 
 
+async def let_ssh_in(bench):
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIp": "0.0.0.0/0"}
+    await bench.call("AuthorizeSecurityGroupIngress", GroupName="default", **rule)
+
+
 async def test_routes_lead_to_the_running_machines(bench, monkeypatch):
     async def endpoint(instance_id, port):
         return ("127.0.0.1", 40000)
 
     monkeypatch.setattr(bench.hypervisor, "endpoint", endpoint)
     monkeypatch.setattr(bench.hypervisor, "reachable", True)
+    await let_ssh_in(bench)
     machine = await bench.run()
     address = (await bench.instance(machine))["PrivateIpAddress"]
     routes = bench.home / "cloud" / "gateway" / "routes.json"
@@ -94,6 +100,7 @@ async def test_the_gateway_knows_the_way_before_anybody_is_told_the_address(benc
 
     monkeypatch.setattr(bench.hypervisor, "endpoint", endpoint)
     monkeypatch.setattr(bench.hypervisor, "reachable", True)
+    await let_ssh_in(bench)
     await bench.run()
     assert seen == ["0.0.0.0"]
 
