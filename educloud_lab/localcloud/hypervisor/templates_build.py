@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 BOOT_LIMIT_S = 300.0  # it runs with what the machines of people leave over
 _SAVE_LIMIT_S = 60.0
 _POLL_S = 0.05
-_NICENESS = 15
+_NICENESS = 10
 _RUN_PREFIX = "t-"
 
 
