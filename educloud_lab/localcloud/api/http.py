@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import time
 import uuid
@@ -31,6 +32,7 @@ MAX_BODY_BYTES = 512 << 10
 COMPUTE_PATHS = ("/services/compute", "/services/Eucalyptus", "/")
 IAM_PATH = "/services/Euare"
 STS_PATH = "/services/Tokens"
+_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 PING_PATH = "/services/ping"
 
 
@@ -124,6 +126,9 @@ class Api:
             except web.HTTPRequestEntityTooLarge:
                 watched.outcome = "TooLarge"
                 return _plain(413, "413 Request Entity Too Large", "The request is too large")
+            except (web.RequestPayloadError, ConnectionError):
+                watched.outcome = "BadRequest"
+                return _plain(400, "400 Bad Request", "The request cannot be read")
             query = tuple(parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True, max_num_fields=2000))
             form = tuple(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=2000))
             signed = SignedRequest(request.method, request.rel_url.raw_path, query, _headers(request), body)
@@ -194,8 +199,10 @@ class Api:
             return identity.answer(action, caller, parameters)
         cloud = self.cloud.faults.seen_by(caller, action)
         operation, answer = await perform(cloud, caller, action, parameters)
-        version = parameters.get("Version") or self.cloud.model.default_version
-        return self.cloud.model.render(operation, answer, version[:40], caller.request_id)
+        version = parameters.get("Version", "")
+        if not _VERSION.fullmatch(version):  # it becomes part of a namespace, which not every text may be
+            version = self.cloud.model.default_version
+        return self.cloud.model.render(operation, answer, version, caller.request_id)
 
 
 def _headers(request: web.Request) -> dict[str, tuple[str, ...]]:
