@@ -17,7 +17,8 @@ from pathlib import Path
 from educloud_lab.localcloud.accounts import write_private
 from educloud_lab.localcloud.network import trial
 from educloud_lab.localcloud.network.base import HumanMonitor, Living, NetworkDriver, NetworkError, NetworkLeg
-from educloud_lab.localcloud.network.netns import NetnsNetwork, interpreter_environment
+from educloud_lab.localcloud.network.netns import NetnsNetwork
+from educloud_lab.localcloud.network.netns_process import interpreter_environment
 from educloud_lab.localcloud.network.policy import Policy
 from educloud_lab.localcloud.network.slirp import SlirpNetwork
 

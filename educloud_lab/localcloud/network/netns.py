@@ -12,21 +12,18 @@ import ipaddress
 import json
 import logging
 import os
-import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from educloud_lab.localcloud.accounts import write_private
-from educloud_lab.localcloud.network import holder as holder_module
+from educloud_lab.localcloud.network import holder
 from educloud_lab.localcloud.network.base import HumanMonitor, Living, NetworkError, NetworkLeg
+from educloud_lab.localcloud.network.netns_process import into, spawn, start_holder, tool
 from educloud_lab.localcloud.network.policy import Policy
 from educloud_lab.localcloud.network.rules import OUTSIDE, tap_name
 from educloud_lab.localcloud.network.slirp import CARD, NETDEV
-from educloud_lab.localcloud.processes import daemon_environment, end_surely, is_alive, start_ticks
+from educloud_lab.localcloud.processes import end_surely, is_alive, start_ticks
 
 log = logging.getLogger("educloud.network")
 
@@ -80,9 +77,7 @@ class NetnsNetwork:
 
     def prefix(self, leg: NetworkLeg) -> list[str]:
         """Run QEMU in the namespaces: its process keeps them alive, whatever becomes of the holder."""
-        # --preserve-credentials: the groups that open /dev/kvm stay.
-        command = _tool("nsenter")
-        return [command, "--preserve-credentials", "--user", "--net", f"--target={self._pid}", "--"]
+        return into(self._pid)
 
     async def open(self, living: Sequence[Living]) -> None:
         """Find the holder or start it, and take over the machines that live. Raises NetworkError."""
@@ -176,7 +171,7 @@ class NetnsNetwork:
     def _fits(self, answer: dict[str, Any]) -> bool:
         """Whether the holder is of this version and set as wanted; else another one takes its place."""
         return (
-            answer.get("version") == holder_module.VERSION
+            answer.get("version") == holder.VERSION
             and answer.get("network") == str(self._network)
             and answer.get("outbound") == self._outbound
             and answer.get("outside") == self._outbound
@@ -186,7 +181,13 @@ class NetnsNetwork:
         # The way out ends with the holder that held it: by this pipe, which nobody writes to.
         alive_read, alive_write = os.pipe()
         try:
-            process = await asyncio.to_thread(self._launch, alive_write)
+            process = await asyncio.to_thread(
+                start_holder,
+                [f"--socket={self.socket}", f"--network={self._network}", *(["--outbound"] if self._outbound else [])],
+                tuple(self._pids.values()),
+                self._log_file,
+                (alive_write,),
+            )
             self._pid = process.pid
             ticks = start_ticks(process.pid)
             write_private(self._folder / "net.json", json.dumps({"pid": process.pid, "start_ticks": ticks}) + "\n")
@@ -218,36 +219,6 @@ class NetnsNetwork:
             os.close(alive_read)
             os.close(alive_write)
 
-    def _launch(self, alive: int) -> subprocess.Popen[bytes]:
-        """Start the holder in the namespaces of a machine that lives, else in new ones. Raises NetworkError."""
-        pid = next((pid for pid in self._pids.values() if _elsewhere(pid)), None)
-        if pid is not None:
-            into = [_tool("nsenter"), "--preserve-credentials", "--user", "--net", f"--target={pid}", "--"]
-        else:
-            into = [_tool("unshare"), "--user", "--map-root-user", "--net", "--"]
-        command = [
-            *(*into, sys.executable, "-m", holder_module.__name__),
-            *(f"--socket={self.socket}", f"--network={self._network}"),
-            *(["--outbound"] if self._outbound else []),
-        ]
-        return self._spawn(command, (alive,))
-
-    def _spawn(self, command: list[str], passed: tuple[int, ...]) -> subprocess.Popen[bytes]:
-        self._log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._log_file.open("ab") as stream:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-                cwd="/",
-                env=interpreter_environment(),
-                pass_fds=passed,
-            )
-        threading.Thread(target=process.wait, name=f"reap-{process.pid}", daemon=True).start()
-        return process
-
     async def _go_outside(self, pid: int, alive: int) -> None:
         """Start slirp4netns at the holder's namespace. Raises NetworkError."""
         async with asyncio.timeout(_OUTSIDE_LIMIT_S):
@@ -255,8 +226,8 @@ class NetnsNetwork:
             while (await self._ask({"op": "hello"})).get("outside"):  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.05)
         # Services of the host's own loopback, the cloud's among them, stay out of the machines' reach.
-        command = [_tool("slirp4netns"), "--configure", "--mtu=1500", "--disable-host-loopback", f"--exit-fd={alive}"]
-        process = self._spawn([*command, str(pid), OUTSIDE], (alive,))
+        command = [tool("slirp4netns"), "--configure", "--mtu=1500", "--disable-host-loopback", f"--exit-fd={alive}"]
+        process = spawn([*command, str(pid), OUTSIDE], self._log_file, (alive,))
         async with asyncio.timeout(_OUTSIDE_LIMIT_S):
             while not (await self._ask({"op": "hello"})).get("outside"):
                 if process.poll() is not None:
@@ -319,27 +290,3 @@ class NetnsNetwork:
             raise NetworkError(f"{leg.address!r} is not an IPv4 address.") from error
         if not fits or ipaddress.IPv4Address(leg.address) == self._network.network_address + 1:
             raise NetworkError(f"The network {self._network} cannot give a machine the address {leg.address}.")
-
-
-def interpreter_environment() -> dict[str, str]:
-    """Give the environment in which this package is found by a bare interpreter, without secrets."""
-    environment = daemon_environment(Path(os.environ.get("EDUCLOUD_HOME") or "/"))
-    package = Path(__file__).resolve().parents[3]
-    if "site-packages" not in package.parts:  # a source tree that may not be installed
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
-    return environment
-
-
-def _tool(name: str) -> str:
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin")
-    if found is None:
-        raise NetworkError(f"{name} was not found.")
-    return found
-
-
-def _elsewhere(pid: int) -> bool:
-    """Whether a process lives in a network namespace that is not ours."""
-    try:
-        return os.stat(f"/proc/{pid}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116 - /proc
-    except OSError:
-        return False
