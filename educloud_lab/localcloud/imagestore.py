@@ -86,7 +86,9 @@ async def register(cloud: Cloud, accounts: Accounts, found: list[_Found]) -> Non
             if item.manifest is None:
                 seen.add(_register_failed(session, cloud, owner, item))
             else:
-                seen.update(_register(session, cloud, owner, item.manifest))
+                # A version that was kept lies in NAME@VERSION and is offered by that name.
+                name = item.folder.name if "@" in item.folder.name else item.manifest.name
+                seen.update(_register(session, cloud, owner, item.manifest, name))
         for image in session.scalars(select(Image).where(Image.registered.is_(False))):
             if image.key not in seen and image.state != "deregistered":
                 image.state = "deregistered"
@@ -99,7 +101,7 @@ def verified(session: Session) -> frozenset[str]:
     """Return ``name:version`` of the images that were registered whole."""
     kept = Image.state != "failed", Image.kind == "machine", Image.registered.is_(False)
     rows = session.scalars(select(Image).where(*kept))
-    return frozenset(f"{row.name}:{row.version}" for row in rows)
+    return frozenset(row.key.rpartition(":")[0] for row in rows)
 
 
 def kept_folders(folders: Folders, bases: Iterable[Path]) -> Iterator[str]:
@@ -162,7 +164,7 @@ def _register_failed(session: Session, cloud: Cloud, owner: str, item: _Found) -
     return key
 
 
-def _register(session: Session, cloud: Cloud, owner: str, manifest: ImageManifest) -> set[str]:
+def _register(session: Session, cloud: Cloud, owner: str, manifest: ImageManifest, name: str) -> set[str]:
     ids: dict[str, str] = {}
     keys: set[str] = set()
     kinds = ("machine",) if manifest.root_device_type == "ebs" else ("kernel", "ramdisk", "machine")
@@ -171,13 +173,13 @@ def _register(session: Session, cloud: Cloud, owner: str, manifest: ImageManifes
         row = session.scalar(select(Image).where(Image.key == key))
         if row is None:
             row = _new(session, cloud, owner, key, kind)
-            row.name = manifest.name
+            row.name = name
             _tell(session, cloud, row, f"registered: {manifest.name} {manifest.version}, {kind}")
         ids[kind] = row.id
         keys.add(key)
         if row.state == "deregistered" and row.message == DEREGISTERED:
             continue
-        row.name, row.version, row.state, row.message = manifest.name, manifest.version, "available", ""
+        row.name, row.version, row.state, row.message = name, manifest.version, "available", ""
         row.description = manifest.title
         row.architecture, row.virtualization_type = manifest.architecture, manifest.virtualization_type
         row.root_device_type = manifest.root_device_type

@@ -240,7 +240,8 @@ class _Fields:
 
     def _error(self, key: str, problem: str) -> ImageManifestError:
         return ImageManifestError(
-            f"{self._path}: {key} {problem}. The image was not used; build it again (educloud cloud image build --force)."
+            f"{self._path}: {key} {problem}. The image was not used; "
+            "build it again (educloud cloud image build --force)."
         )
 
 

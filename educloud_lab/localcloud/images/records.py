@@ -90,6 +90,9 @@ def put_in_place(work: Path, made: Path, target: Path, manifest: Mapping[str, An
     for path in ready.iterdir():
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
+    same = target.parent / f"{target.name}@{manifest['version']}"
+    if same.exists():  # a version is there once
+        same.rename(work / same.name)
     aside = work / f"old-{target.name}"
     if target.exists():
         kept = _kept_folder(target, str(manifest["version"])) if keep else None

@@ -50,6 +50,19 @@ async def test_a_new_version_is_a_new_image_and_the_old_files_stay_while_a_disk_
     assert [folder for folder in store.iterdir() if folder == first] == []
 
 
+async def test_a_kept_version_is_offered_by_its_own_name_under_its_old_id(bench):
+    old = await bench.image()
+    folder = bench.home / "images" / "tiny"
+    version = json.loads((folder / "manifest.json").read_text())["version"]
+    folder.rename(folder.with_name(f"tiny@{version}"))
+    bench.write_image("tiny", content=b"another root")
+    await bench.restart()
+    images = await shown(bench)
+    assert images[f"tiny@{version}"]["ImageId"] == old
+    assert images["tiny"]["ImageId"] != old
+    await bench.run(f"tiny@{version}")
+
+
 async def test_building_in_place_does_not_change_kept_files(bench):
     (kept,) = (bench.home / "cloud" / "images" / "tiny").iterdir()
     bench.write_image("tiny", content=b"written anew by the builder")

@@ -347,6 +347,16 @@ def test_the_earlier_version_stays_beside_the_new_one_when_asked(tmp_path, fake_
     assert [path.name for path in records.folders(tmp_path / "images")] == ["tiny", kept.name]
 
 
+def test_a_version_is_there_once(tmp_path, fake_world, monkeypatch):
+    first = build(tmp_path, ["tiny"], progress=quiet)[0]
+    before = version(first)
+    build(tmp_path, ["tiny"], progress=quiet, force=True, keep=True)
+    fake_world.clear()  # what is made now is what was made first
+    build(tmp_path, ["tiny"], progress=quiet, force=True)
+    assert version(first) == before
+    assert [path.name for path in records.folders(tmp_path / "images")] == ["tiny"]
+
+
 def test_without_asking_the_earlier_version_goes(tmp_path, fake_world):
     build(tmp_path, ["tiny"], progress=quiet)
     build(tmp_path, ["tiny"], progress=quiet, force=True)
