@@ -117,6 +117,8 @@ def specified_tags(params: Mapping[str, Any], allowed: Sequence[str]) -> dict[st
 
 def put_tags(session: Session, owner: str, resource_type: str, resource_id: str, tags: Mapping[str, str]) -> None:
     """Set tags of one resource; others of it stay."""
+    if not tags:
+        return
     existing = set(session.scalars(select(Tag.key).where(Tag.owner == owner, Tag.resource_id == resource_id)))
     _check_count(len(existing | set(tags)))
     for key, value in tags.items():

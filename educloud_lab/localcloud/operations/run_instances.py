@@ -75,6 +75,7 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
     now = cloud.now()
     reservation_id = cloud.new_id("r")
     rows = []
+    addresses = free_addresses(session, cloud, count)
     for index in range(count):
         instance_id = cloud.new_id("i")
         row = Instance(
@@ -82,12 +83,11 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
             image_id=image.id, kernel_id=image.kernel_id, ramdisk_id=image.ramdisk_id, instance_type=kind.name,
             root_device_type=image.root_device_type, key_name=key_name, key_material=key_material,
             groups=group_list, user_data=user_data, state="pending", reason="NORMAL:  -- []",
-            address=free_address(session, cloud),
+            address=addresses[index],
             mac=mac_address(instance_id), client_token=token, launched_at=now,
             disable_termination=bool(params.get("DisableApiTermination", False)), shutdown_behavior=at_power_off,
         )  # fmt: skip
         session.add(row)
-        session.flush()
         rows.append(row)
         add_disks(session, cloud, row, disks, tags.get("volume", {}))
         put_tags(session, owner, "instance", instance_id, tags.get("instance", {}))
@@ -97,19 +97,38 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
 
 def free_address(session: Session, cloud: Cloud) -> str:
     """Return a private address that was not in use for as long as possible, so that stale rules do not match it."""
+    return free_addresses(session, cloud, 1)[0]
+
+
+def free_addresses(session: Session, cloud: Cloud, count: int) -> list[str]:
+    """Return so many private addresses, each unused for as long as possible.
+
+    Raises
+    ------
+    ApiError
+        There are not so many.
+    """
     network = ipaddress.IPv4Network(cloud.settings.network)
     first = int(network.network_address) + _RESERVED_ADDRESSES
     size = network.num_addresses - _RESERVED_ADDRESSES - 1
     pointer = session.get(Meta, _NEXT_ADDRESS) or Meta(key=_NEXT_ADDRESS, value="0")
-    start = int(pointer.value)
-    for step in range(size):
-        address = str(ipaddress.IPv4Address(first + (start + step) % size))
-        # One look at an index: what was started last is seldom in the way of what is started next.
-        if session.scalar(select(Instance.id).where(Instance.address == address).limit(1)) is None:
-            pointer.value = str((start + step + 1) % size)
-            session.add(pointer)
-            return address
-    raise ApiError("ServiceUnavailable", "Insufficient addresses", 503)
+    start, step = int(pointer.value), 0
+    found: list[str] = []
+    while len(found) < count:
+        # A look at an index for each handful: what was started last is seldom in the way of what is started next.
+        handful = range(step, min(size, step + max(8, count - len(found))))
+        if not handful:
+            raise ApiError("ServiceUnavailable", "Insufficient addresses", 503)
+        several = {n: str(ipaddress.IPv4Address(first + (start + n) % size)) for n in handful}
+        used = set(session.scalars(select(Instance.address).where(Instance.address.in_(several.values()))))
+        for number, address in several.items():
+            if len(found) < count and address not in used:
+                found.append(address)
+                step = number + 1
+        step = step if len(found) == count else handful.stop
+    pointer.value = str((start + step) % size)
+    session.add(pointer)
+    return found
 
 
 def check_shutdown_behaviour(text: str) -> str:
