@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore import exceptions as vendor
+from botocore.parsers import ResponseParserError
 
 from educloud_lab.domain import errors
 
@@ -152,6 +153,6 @@ def translated() -> Iterator[None]:
         vendor.UndefinedModelAttributeError,
     ) as exc:
         raise make(errors.CloudRefusedError, str(exc)) from exc
-    except vendor.BotoCoreError as exc:
+    except (vendor.BotoCoreError, ResponseParserError) as exc:
         # Connections, time-outs, answers that cannot be parsed, checksums: no usable answer.
         raise make(errors.CloudUnreachableError, str(exc)) from exc
