@@ -6,7 +6,6 @@ import asyncio
 import logging
 import shlex
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any

@@ -32,6 +32,7 @@ def start(
     profile: str | None = None,
     network: str | None = None,
     outbound: bool | None = None,
+    unknown_parameters: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Start what does not run and return the announcement; quick when everything runs.
@@ -43,6 +44,8 @@ def start(
     profile : which kind of cloud it answers as; default as it was made, else ``eucalyptus-6``.
     network : how machines are connected: ``auto``, ``netns`` or ``slirp``; default as the last time, at first ``auto``.
     outbound : whether machines reach the outside; default as the last time, at first not.
+    unknown_parameters : ``error`` or ``ignore``, what is done with parameters that an operation does not have; default
+        as the last time, at first ``error``.
     say : told about each step, for people.
 
     Raises
@@ -78,6 +81,7 @@ def start(
             arguments += [f"--port={port}"] if port is not None else []
             arguments += [f"--hypervisor={hypervisor}"] if hypervisor is not None else []
             arguments += [f"--profile={profile}"] if profile is not None else []
+            arguments += [f"--unknown-parameters={unknown_parameters}"] if unknown_parameters is not None else []
             arguments += [f"--network={network}"] if network is not None else []
             arguments += [] if outbound is None else ["--outbound" if outbound else "--no-outbound"]
             launch(
@@ -157,12 +161,12 @@ def reset(home: Path, *, say: Callable[[str], None] | None = None) -> None:
 
 
 def _start_gateway(folders: Folders) -> dict[str, Any]:
+    from educloud_lab.gateway.config import GatewayConfig  # pydantic: only who starts a gateway pays
+
     path = folders.gateway / "gateway.json"
     last = read_json(path).get("listen_port", 0)
     for port in dict.fromkeys((last if isinstance(last, int) else 0, 0)):
         GatewayConfig(listen_port=port).write(path)
-    from educloud_lab.gateway.config import GatewayConfig  # pydantic: only who starts a gateway pays
-
         try:
             launch(
                 ["gateway", f"--config={path}"],

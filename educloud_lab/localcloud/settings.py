@@ -150,6 +150,8 @@ class Settings:
 
     folders: Folders
     profile: str | None = None  # None: as the state was made, else eucalyptus-6
+    # Eucalyptus's bootstrap.webservices.unknown_parameter_handling: error or ignore; None: as the last time, else error
+    unknown_parameters: str | None = None
     region: str = "eucalyptus"
     zone: str = "one"
     node: str = "node-1"

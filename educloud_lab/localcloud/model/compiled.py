@@ -21,6 +21,16 @@ COMMON = frozenset(
 )  # fmt: skip
 
 
+class Kept(dict[str, Any]):
+    """A structure that is answered more than once and never changed; how it is written is kept with it."""
+
+    __slots__ = ("xml",)
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        super().__init__(content)
+        self.xml = ""
+
+
 @dataclass(slots=True)
 class InputNode:
     """One place in an operation's parameters: a structure, a list or a scalar."""
@@ -204,6 +214,13 @@ class _Compiler:
             )
 
         def write_structure(value: Any, out: list[str]) -> None:
+            if type(value) is Kept:
+                if not value.xml:
+                    part: list[str] = []
+                    write_structure(dict(value), part)
+                    value.xml = "".join(part)
+                out.append(value.xml)
+                return
             for member, start, end, empty, inner, when_empty in fields:
                 content = value.get(member)
                 if content is None or (hidden and content in hidden.get(member, ())):

@@ -25,7 +25,7 @@ def until(what):
     while not what():
         if time.monotonic() > end:
             raise SystemExit("it never came about")
-        time.sleep(0.2)
+        time.sleep(1)  # each look is a process of its own
 
 
 def ok(step):

@@ -48,7 +48,8 @@ ok("group")
 image = next(image for image in cloud.list_images() if image.id == os.environ["IMAGE"])
 kind = os.environ["TYPE"]  # the driver reads instance types in the namespace of Eucalyptus 3.3 only
 size = NodeSize(id=kind, name=kind, ram=256, disk=5, bandwidth=None, price=None, driver=cloud)
-zone = ExEC2AvailabilityZone(name=os.environ["ZONE"], zone_state="available", region_name=os.environ["REGION"])
+# The driver believes to be in us-east-1 and compares with that; nothing of it is sent.
+zone = ExEC2AvailabilityZone(name=os.environ["ZONE"], zone_state="available", region_name=cloud.region_name)
 place = EC2NodeLocation("0", zone.name, "", cloud, zone)
 node = cloud.create_node(
     name="libcloud's", image=image, size=size, ex_keyname="libcloud", ex_security_groups=["libcloud"], location=place
@@ -77,7 +78,7 @@ assert cloud.detach_volume(volume)
 until(lambda: volume_of(volume.id).state == StorageVolumeState.AVAILABLE)
 ok("detach")
 assert cloud.stop_node(node)
-until(lambda: node_of(node.id).state == NodeState.STOPPED)
+until(lambda: node_of(node.id).extra["status"] == "stopped")  # its NodeState does not know the word
 ok("stop")
 assert cloud.start_node(node)
 until(lambda: node_of(node.id).state == NodeState.RUNNING)
