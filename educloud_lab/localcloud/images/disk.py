@@ -50,9 +50,22 @@ def make_disk(tree: Path, ownership: Mapping[str, tuple[int, int]], size_bytes: 
     filling: list[str | Path] = ["debugfs", "-w", "-f", "-", raw]
     _check_answers(run("filling the file system", filling, env=env, stdin=commands, with_errors=True))
     run("checking the file system", ["e2fsck", "-f", "-n", raw], env=env)
+    # zstd packs six times as fast as zlib, and a machine unpacks it faster too.
     run(
         "packing the root disk",
-        ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "cluster_size=65536", raw, disk],
+        [
+            "qemu-img",
+            "convert",
+            "-f",
+            "raw",
+            "-O",
+            "qcow2",
+            "-c",
+            "-o",
+            "cluster_size=65536,compression_type=zstd",
+            raw,
+            disk,
+        ],
     )
     raw.unlink()
     return disk
