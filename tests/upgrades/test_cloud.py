@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from alembic import command
 
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, MachineSpec, MachineState
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles, load
@@ -164,13 +165,13 @@ async def test_a_copy_as_it_was_is_kept_and_goes_when_it_is_old(dump, tmp_path):
 @pytest.mark.parametrize("dump", DUMPS, ids=[dump.stem for dump in DUMPS])
 async def test_an_upgrade_that_ends_in_the_middle_changes_nothing(dump, tmp_path, monkeypatch):
     before = restore(dump, tmp_path / "cloud.sqlite")
-    real = upgrade.command.upgrade
+    real = command.upgrade
 
     def end_in_the_middle(config, revision):
         real(config, revision)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(upgrade.command, "upgrade", end_in_the_middle)
+    monkeypatch.setattr(command, "upgrade", end_in_the_middle)
     database = Database(tmp_path / "cloud.sqlite")
     with pytest.raises(KeyboardInterrupt):
         await database.open()

@@ -59,6 +59,13 @@ def _schema(connection: Connection) -> str | None:
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if found else None
 
 
+def known_schemas() -> frozenset[str]:
+    """Return the schemas that this version can read, itself or by migrating."""
+    from alembic.script import ScriptDirectory  # heavy: only who restores a backup asks
+
+    return frozenset(revision.revision for revision in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+
+
 def copy_of(path: Path, schema: str) -> Path:
     """Return where the state is kept as it was before its schema was brought up to date."""
     return path.with_name(f"{path.stem}.schema-{schema}{path.suffix}")
