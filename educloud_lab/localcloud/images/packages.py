@@ -54,6 +54,15 @@ def parse_wanted(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
     )
 
 
+def file_stem(name: str) -> str:
+    """Give the beginning of the name of a package's file, for ``name=version``; the architecture follows.
+
+    apt writes the colon of an epoch as ``%3a``, in small letters.
+    """
+    package, _, version = name.partition("=")
+    return f"{package}_{quote(version, safe='+~').replace('%3A', '%3a')}_"
+
+
 def parse_uris(output: str) -> tuple[Package, ...]:
     """Read the answer of ``apt-get --print-uris``, ordered by name."""
     found = []
@@ -151,7 +160,7 @@ class Apt:
 
     def _cached(self, name: str) -> Package | None:
         package, _, version = name.partition("=")
-        for path in sorted(self._debs.glob(f"{package}_{quote(version, safe='+~')}_*.deb")):
+        for path in sorted(self._debs.glob(f"{file_stem(name)}*.deb")):
             return Package(package, version, path.name, path.stat().st_size)
         return None
 

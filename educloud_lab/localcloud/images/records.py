@@ -17,11 +17,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from educloud_lab.localcloud.images.errors import ImageBuildError, ImageError
 from educloud_lab.localcloud.images.manifest import MANIFEST_NAME, load_manifest
-from educloud_lab.localcloud.images.packages import Package
+from educloud_lab.localcloud.images.packages import Package, file_stem
 from educloud_lab.localcloud.images.tools import Progress, build_error
 
 _RECORD_NAME = "build.json"
@@ -139,11 +138,7 @@ def remove(images: Path, name: str, progress: Progress) -> None:
 
 def wanted_files(images: Path) -> set[str]:
     """Beginnings of the names of package files that the images here were built from."""
-    return {
-        f"{name}_{quote(version, safe='+~')}_"
-        for folder in folders(images)
-        for name, _, version in (str(package).partition("=") for package in read(folder).get("packages", []))
-    }
+    return {file_stem(str(package)) for folder in folders(images) for package in read(folder).get("packages", [])}
 
 
 @contextmanager

@@ -55,6 +55,18 @@ def test_apt_answers_are_read_with_epochs_and_sorted():
     )
 
 
+def test_the_cache_keeps_what_other_images_need_and_gives_back_exact_versions(tmp_path):
+    apt = packages.Apt(tmp_path)
+    apt._prepare()
+    files = ["kernel_1%3a6.1+x~1-2_amd64.deb", "bash_5.2_amd64.deb", "bash_5.2.15_amd64.deb", "old_1_all.deb"]
+    for name in files:
+        (tmp_path / "debs" / name).write_bytes(b"x")
+    found = apt.locked(["kernel=1:6.1+x~1-2", "bash=5.2"], quiet)
+    assert [package.file_name for package in found] == ["bash_5.2_amd64.deb", "kernel_1%3a6.1+x~1-2_amd64.deb"]
+    apt.fetch(found[:1], quiet, keep={packages.file_stem("kernel=1:6.1+x~1-2")})
+    assert sorted(path.name for path in (tmp_path / "debs").iterdir()) == sorted(files[:2])
+
+
 def test_the_guest_package_list_names_what_a_student_and_the_broker_use():
     wanted, left_out = parse_wanted((builder.GUEST / "packages.txt").read_text())
     assert {"openssh-server", "bash", "python3", "e2fsprogs", "util-linux", "psmisc", "nano", "curl", "sudo"} <= {
