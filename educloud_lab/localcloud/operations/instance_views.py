@@ -103,9 +103,7 @@ class Views:
     only : the instances that it is for, where they are few; default all.
     """
 
-    def __init__(
-        self, session: Session, tags: dict[str, dict[str, str]], only: Collection[str] | None = None
-    ) -> None:
+    def __init__(self, session: Session, tags: dict[str, dict[str, str]], only: Collection[str] | None = None) -> None:
         self.tags = tags
         self.attachments: dict[str, list[Attachment]] = {}
         query = select(Attachment).order_by(Attachment.device)

@@ -15,6 +15,7 @@ from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import find_instance, require, split_verbose, tags_of
+from educloud_lab.localcloud.operations.instance_answers import answers_of
 from educloud_lab.localcloud.operations.instance_views import Views, row_filters, state
 from educloud_lab.localcloud.operations.run_instances import free_address
 from educloud_lab.localcloud.state.tables import Attachment, Instance
@@ -24,8 +25,11 @@ CONSOLE_BYTES = 64 << 10
 
 async def describe_instances(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """List instances, in the reservations that they were started in."""
+    answers = answers_of(cloud.database)
 
     def work(session: Session) -> list[dict[str, Any]]:
+        if not params.get("InstanceIds") and not params.get("Filters"):
+            return answers.reservations(session, caller.account.account_id)
         rows, views = _select(session, caller, params)
         return views.reservations(rows)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
+from educloud_lab.localcloud.clock import VirtualClock
 from educloud_lab.localcloud.hypervisor.base import (
     BootRefusedError,
     DiskSpec,
@@ -12,7 +16,7 @@ from educloud_lab.localcloud.hypervisor.base import (
     MachineState,
     NoSlotError,
 )
-from educloud_lab.localcloud.hypervisor.simulated import SLOTS, SimulatedHypervisor
+from educloud_lab.localcloud.hypervisor.simulated import SLOTS, Pace, SimulatedHypervisor
 
 
 @pytest.fixture
@@ -86,3 +90,102 @@ async def test_it_never_claims_to_give_ssh(spec):
     hypervisor = SimulatedHypervisor()
     await hypervisor.start(spec)
     assert await hypervisor.endpoint("i-1", 22) is None
+
+
+async def turns():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_machines_take_their_time_by_the_clock(spec, tmp_path):
+    clock = VirtualClock()
+    hypervisor = SimulatedHypervisor(clock=clock, pace=Pace(start_s=10, stop_s=4, attach_s=2, detach_s=1))
+    steps = (
+        (lambda: hypervisor.start(spec), 10, MachineState.ABSENT, MachineState.RUNNING),
+        (lambda: hypervisor.attach("i-1", disk(tmp_path)), 2, MachineState.RUNNING, MachineState.RUNNING),
+        (lambda: hypervisor.detach("i-1", "vol-0"), 1, MachineState.RUNNING, MachineState.RUNNING),
+        (lambda: hypervisor.shut_down("i-1", grace_s=30), 4, MachineState.RUNNING, MachineState.ENDED),
+    )
+    for act, length_s, during, after in steps:
+        task = asyncio.create_task(act())
+        await turns()
+        clock.advance(length_s - 0.1)
+        await turns()
+        assert not task.done()
+        assert await state(hypervisor) is during
+        clock.advance(0.1)
+        await task
+        assert await state(hypervisor) is after
+
+
+async def test_a_machine_is_off_when_the_grace_is_over(spec):
+    clock = VirtualClock()
+    hypervisor = SimulatedHypervisor(clock=clock, pace=Pace(stop_s=60))
+    await hypervisor.start(spec)
+    task = asyncio.create_task(hypervisor.shut_down("i-1", grace_s=5))
+    await turns()
+    clock.advance(5)
+    await task
+    assert await state(hypervisor) is MachineState.ENDED
+
+
+async def test_a_machine_that_is_killed_while_it_starts_never_runs(spec):
+    hypervisor = SimulatedHypervisor(clock=VirtualClock(), pace=Pace(start_s=10))
+    task = asyncio.create_task(hypervisor.start(spec))
+    await turns()
+    await hypervisor.kill("i-1")
+    with pytest.raises(HypervisorError):
+        await task
+    assert await state(hypervisor) is MachineState.ABSENT
+
+
+async def test_it_says_on_the_console_that_nobody_can_log_in(spec):
+    hypervisor = SimulatedHypervisor()
+    await hypervisor.start(spec)
+    assert "cannot be logged in to" in spec.console_path.read_text()
+    assert hypervisor.reachable is False
+
+
+async def test_a_change_costs_a_line_and_a_torn_one_is_passed_over(spec, tmp_path):
+    keep = tmp_path / "machines.jsonl"
+    first = SimulatedHypervisor(keep=keep)
+    await first.start(spec)
+    size = keep.stat().st_size
+    for number in range(1, 30):
+        await first.start(replace(spec, instance_id=f"i-{number}"))
+    assert keep.stat().st_size < 60 * size
+    # Not closed in order: what it would write then is not there after a kill.
+    first._journal._stream.close()
+    with keep.open("a") as stream:  # the process is killed while it writes
+        stream.write('["i-9", {"console": ')
+    second = SimulatedHypervisor(keep=keep)
+    await second.open()
+    assert set(await second.report_all()) == {f"i-{number}" for number in range(1, 30)}
+    await second.kill("i-5")
+    await second.forget("i-5")
+    second._journal._stream.close()
+    third = SimulatedHypervisor(keep=keep)
+    await third.open()
+    assert set(await third.report_all()) == {f"i-{number}" for number in range(1, 30) if number != 5}
+
+
+async def test_the_journal_does_not_grow_for_ever(spec, tmp_path):
+    keep = tmp_path / "machines.jsonl"
+    hypervisor = SimulatedHypervisor(keep=keep)
+    for _ in range(20):
+        await hypervisor.start(spec)
+        await hypervisor.kill("i-1")
+        await hypervisor.forget("i-1")
+    await hypervisor.close()
+    assert keep.read_text() == ""
+
+
+async def test_it_tells_which_machines_ended(spec):
+    hypervisor = SimulatedHypervisor()
+    for number in range(1, 4):
+        await hypervisor.start(replace(spec, instance_id=f"i-{number}"))
+    assert hypervisor.changed() == frozenset()
+    hypervisor.power_off_from_inside("i-1")
+    hypervisor.lose("i-3")
+    assert hypervisor.changed() == {"i-1", "i-3"}
+    assert hypervisor.changed() == frozenset()
