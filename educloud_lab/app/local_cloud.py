@@ -69,7 +69,11 @@ def local_endpoint(home: Path) -> Endpoint:
         raise CloudUnreachableError(_NOT_RUNNING, kept=_KEPT, next_step=_START)
     account, secret = load_accounts(Folders(home).credentials).named("educloud")
     return Endpoint(
-        url=announced["endpoint_url"], access_key=account.access_key, secret_key=secret, region=announced["region"]
+        url=announced["endpoint_url"],
+        access_key=account.access_key,
+        secret_key=secret,
+        region=announced["region"],
+        front_end=announced.get("gateway", {}).get("network", ""),
     )
 
 

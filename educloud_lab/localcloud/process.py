@@ -14,11 +14,12 @@ from educloud_lab.localcloud.accounts import load_accounts, write_private
 from educloud_lab.localcloud.command import api_answers, kill_machines, read_json, serialised, stop_gateway
 from educloud_lab.localcloud.errors import LocalCloudError, StartFailedError
 from educloud_lab.localcloud.listening import bind
+from educloud_lab.localcloud.network.policy import gateway_address
 from educloud_lab.localcloud.overview import Status, read_rows
 from educloud_lab.localcloud.processes import end, end_surely, is_alive, launch
 from educloud_lab.localcloud.remembered import choose_profile
 from educloud_lab.localcloud.runtime import remove_runtime_folder
-from educloud_lab.localcloud.settings import Folders
+from educloud_lab.localcloud.settings import NETWORK, Folders
 
 READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 90.0
@@ -193,7 +194,12 @@ def _announcement(api: dict[str, Any], gateway: dict[str, Any]) -> dict[str, Any
         "region": api["region"],
         "profile": api["profile"],
         "hypervisor": api["hypervisor"],
-        "gateway": {"host": gateway["host"], "port": gateway["port"], "host_key": gateway["host_key"]},
+        "gateway": {
+            "host": gateway["host"],
+            "port": gateway["port"],
+            "host_key": gateway["host_key"],
+            "network": f"{gateway_address(NETWORK)}/32",  # what machines see it come from: for rules of groups
+        },
         "pids": {
             "api": {"pid": api["pid"], "start_ticks": api["start_ticks"]},
             "gateway": {"pid": gateway["pid"], "start_ticks": gateway["start_ticks"]},

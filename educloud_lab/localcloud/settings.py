@@ -11,6 +11,8 @@ from educloud_lab.localcloud.errors import LocalCloudError
 from educloud_lab.localcloud.runtime import runtime_folder
 
 DEFAULT_PORT = 8773
+NETWORK = "172.16.64.0/18"
+"""The machines' network; its first address is the router's, and the gateway's towards machines."""
 
 
 def default_home() -> Path:
@@ -159,7 +161,7 @@ class Settings:
     simulated_pace: float = 0.0  # simulated machines take this many times as long as a real tiny one; 0: no time
     accel: str = "auto"
     warm: str = field(default_factory=default_warm)
-    network: str = "172.16.64.0/18"
+    network: str = NETWORK
     network_driver: str | None = None  # auto, netns, slirp; None: as remembered, else auto
     outbound: bool | None = None  # whether machines reach the outside; None: as remembered, else not
     stop_grace_s: float = 30.0

@@ -99,7 +99,7 @@ class Ec2Cloud:
         from educloud_lab.adapters.ec2.groups import ensure_group
 
         if name not in self._groups:
-            await ensure_group(self._call, name)
+            await ensure_group(self._call, name, self._endpoint.front_end)
             self._groups.add(name)
 
     async def run_instance(self, spec: RunSpec, *, client_token: str) -> InstanceSeen:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DESCRIPTION = "Machines of educloud-lab: SSH and ping"
-ANYWHERE = "0.0.0.0/0"  # machines have private addresses: who comes that far came through the gateway
+ANYWHERE = "0.0.0.0/0"  # where it is not known whence the front end comes
 RULES = (("tcp", 22, 22), ("icmp", -1, -1))
 
 
@@ -24,8 +24,13 @@ class Call(Protocol):
         """Return what the function returned."""
 
 
-async def ensure_group(call: Call, name: str) -> None:
+async def ensure_group(call: Call, name: str, front_end: str = "") -> None:
     """Make the group and its rules where they are missing.
+
+    Parameters
+    ----------
+    front_end : network that is let in; '' for any. Other people's machines are in the same group: where the
+        front end's network is known, they are kept out.
 
     Raises
     ------
@@ -39,24 +44,25 @@ async def ensure_group(call: Call, name: str) -> None:
             "InvalidGroup.Duplicate",
             call(lambda ec2: ec2.create_security_group(GroupName=name, Description=DESCRIPTION)),
         )
-    there = {rule for group in groups for rule in _rules(group.get("IpPermissions", []))}
+    source = front_end or ANYWHERE
+    there = {rule for group in groups for rule in _rules(group.get("IpPermissions", []), source)}
     for rule in RULES:
         if rule not in there:
             # One a call: Eucalyptus adds none of a call's rules when it has one of them, and answers "false" with 200.
-            await _unless("InvalidPermission.Duplicate", call(_authorize(name, rule)))
+            await _unless("InvalidPermission.Duplicate", call(_authorize(name, rule, source)))
 
 
-def _authorize(name: str, rule: tuple[str, int, int]) -> Callable[[EC2Client], object]:
+def _authorize(name: str, rule: tuple[str, int, int], source: str) -> Callable[[EC2Client], object]:
     protocol, first, last = rule
     return lambda ec2: ec2.authorize_security_group_ingress(
         GroupName=name,
-        IpPermissions=[{"IpProtocol": protocol, "FromPort": first, "ToPort": last, "IpRanges": [{"CidrIp": ANYWHERE}]}],
+        IpPermissions=[{"IpProtocol": protocol, "FromPort": first, "ToPort": last, "IpRanges": [{"CidrIp": source}]}],
     )
 
 
-def _rules(permissions: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, int, int]]:
+def _rules(permissions: Iterable[Mapping[str, Any]], source: str) -> Iterable[tuple[str, int, int]]:
     for entry in permissions:
-        if any(network.get("CidrIp") == ANYWHERE for network in entry.get("IpRanges", [])):
+        if any(network.get("CidrIp") == source for network in entry.get("IpRanges", [])):
             yield entry.get("IpProtocol", ""), entry.get("FromPort", -1), entry.get("ToPort", -1)
 
 

@@ -28,6 +28,7 @@ class Endpoint:
     access_key, secret_key : the credentials.
     region : any name works on Eucalyptus, which does not check it.
     ca_file : certificate authority of an https endpoint; self-signed ones are normal there.
+    front_end : network that SSH to machines comes from, for their security group; '' where it is not known.
     """
 
     url: str
@@ -35,6 +36,7 @@ class Endpoint:
     secret_key: str = field(repr=False)
     region: str = "eucalyptus"
     ca_file: Path | None = None
+    front_end: str = ""
 
 
 def without_client_token(params: dict[str, Any], **_kwargs: object) -> None:

@@ -90,6 +90,11 @@ class Rule(Protocol):
         """The addresses of that group's machines."""
 
 
+def gateway_address(network: str) -> str:
+    """Give the address that machines see the gateway come from: the first one of their network."""
+    return str(ipaddress.IPv4Network(network).network_address + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A machine as the policy sees it."""
@@ -97,23 +102,21 @@ class Member:
     instance_id: str
     address: str
     owner: str
-    group_ids: frozenset[str]
     name: str = ""  # its Name tag
 
 
 def work_out(members: Iterable[Member], rules: Mapping[str, Iterable[Rule]], gateway: str) -> Policy:
     """Turn machines and their groups' rules into a policy.
 
-    Machines of one owner that share a group reach each other. Else a machine is reached as its groups' rules say: a
-    rule with a network counts for the owner's own machines and for the gateway, a rule that names a group for that
-    group's machines, whoever owns them. So nobody reaches another owner's machine unless that owner named the group.
+    A machine is reached as its groups' rules say and in no other way: to share a group opens nothing by itself (a
+    group that names itself does). A rule with a network counts for the owner's own machines and for the gateway, a rule
+    that names a group for that group's machines, whoever owns them. So nobody reaches another owner's machine unless
+    that owner named the group.
     """
     machines = sorted(members, key=lambda member: member.address)
     openings: list[Opening] = []
     for machine in machines:
         own = [other for other in machines if other.owner == machine.owner and other.address != machine.address]
-        if mates := tuple(other.address for other in own if other.group_ids & machine.group_ids):
-            openings.append(Opening(machine.address, ANY, -1, -1, mates, gateway=False))
         for rule in rules.get(machine.instance_id, ()):
             if rule.cidr is None:
                 sources, from_gateway = tuple(sorted(set(rule.addresses) - {machine.address})), False

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from educloud_lab.localcloud import groups
-from educloud_lab.localcloud.network.policy import Member, Opening, Policy, work_out
+from educloud_lab.localcloud.network.policy import Member, Opening, Policy, gateway_address, work_out
 from educloud_lab.localcloud.state.tables import Instance, Tag
-
-
-def gateway_address(network: str) -> str:
-    """Give the address that machines see the gateway come from: the first one of their network."""
-    return str(ipaddress.IPv4Network(network).network_address + 1)
 
 
 def read_policy(session: Session, network: str) -> Policy:
     """Give the policy for all machines that have an address."""
     rows = session.execute(
-        select(Instance.id, Instance.address, Instance.owner, Instance.groups).where(
+        select(Instance.id, Instance.address, Instance.owner).where(
             Instance.state.in_(groups.LIVE), Instance.address != ""
         )
     ).all()
     ids = [row.id for row in rows]
     query = select(Tag.resource_id, Tag.value).where(Tag.resource_id.in_(ids), Tag.key == "Name")
     names: dict[str, str] = {row.resource_id: row.value for row in session.execute(query)}
-    members = [
-        Member(row.id, row.address, row.owner, frozenset(group[0] for group in row.groups), names.get(row.id, ""))
-        for row in rows
-    ]
+    members = [Member(row.id, row.address, row.owner, names.get(row.id, "")) for row in rows]
     return work_out(members, groups.allowed(session), gateway_address(network))
 
 

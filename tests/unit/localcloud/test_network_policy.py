@@ -8,10 +8,10 @@ from educloud_lab.localcloud.groups import Allowed
 from educloud_lab.localcloud.network.policy import Member, Opening, Policy, work_out
 
 GATEWAY = "172.16.64.1"
-ALICE_1 = Member("i-00000001", "172.16.64.20", "alice", frozenset({"sg-a"}), "Web server")
-ALICE_2 = Member("i-00000002", "172.16.64.21", "alice", frozenset({"sg-a"}))
-ALICE_3 = Member("i-00000003", "172.16.64.22", "alice", frozenset({"sg-other"}))
-BOB = Member("i-00000004", "172.16.64.30", "bob", frozenset({"sg-b"}), "Web server")
+ALICE_1 = Member("i-00000001", "172.16.64.20", "alice", "Web server")
+ALICE_2 = Member("i-00000002", "172.16.64.21", "alice")
+ALICE_3 = Member("i-00000003", "172.16.64.22", "alice")
+BOB = Member("i-00000004", "172.16.64.30", "bob", "Web server")
 ALL = [BOB, ALICE_3, ALICE_1, ALICE_2]
 
 
@@ -19,9 +19,14 @@ def to(policy, machine):
     return [opening for opening in policy.openings if opening.to == machine.address]
 
 
-def test_without_rules_only_machines_of_one_group_of_one_owner_reach_each_other():
-    policy = work_out(ALL, {}, GATEWAY)
-    assert policy.openings == (
+def test_without_rules_nobody_reaches_anybody():
+    assert work_out(ALL, {}, GATEWAY).openings == ()
+
+
+def test_a_group_that_names_itself_lets_its_machines_reach_each_other():
+    addresses = (ALICE_1.address, ALICE_2.address)
+    rules = {machine.instance_id: [Allowed("-1", -1, -1, None, addresses)] for machine in (ALICE_1, ALICE_2)}
+    assert work_out(ALL, rules, GATEWAY).openings == (
         Opening(ALICE_1.address, "-1", -1, -1, (ALICE_2.address,), gateway=False),
         Opening(ALICE_2.address, "-1", -1, -1, (ALICE_1.address,), gateway=False),
     )
@@ -59,7 +64,7 @@ def test_another_owners_machine_comes_in_only_where_its_group_is_named():
     assert all(opening.sources == () for opening in to(policy, BOB))
     named = Allowed("tcp", 22, 22, None, (BOB.address,))
     policy = work_out(ALL, {ALICE_1.instance_id: [named]}, GATEWAY)
-    assert to(policy, ALICE_1)[1] == Opening(ALICE_1.address, "tcp", 22, 22, (BOB.address,), gateway=False)
+    assert to(policy, ALICE_1) == [Opening(ALICE_1.address, "tcp", 22, 22, (BOB.address,), gateway=False)]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +107,7 @@ def test_names_are_the_owners():
 
 @pytest.mark.parametrize("tag", ["", "-x", "a.b", "ü", "x" * 64, 'a"b', "a\nb", "web/1"])
 def test_a_tag_that_is_no_name_gives_none(tag):
-    member = Member("i-1", "172.16.64.20", "alice", frozenset(), tag)
+    member = Member("i-1", "172.16.64.20", "alice", tag)
     assert [name for _, name, _ in work_out([member], {}, GATEWAY).names] == ["ip-172-16-64-20", "i-1"]
 
 
