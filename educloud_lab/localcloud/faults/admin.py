@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from educloud_lab.localcloud.errors import ApiError, BindError, invalid, missing
 from educloud_lab.localcloud.faults.active import Active
 from educloud_lab.localcloud.faults.catalogue import KINDS
-from educloud_lab.localcloud.faults.faults import Wanted
 from educloud_lab.localcloud.faults.kinds import Kind
+from educloud_lab.localcloud.faults.wanted import Wanted
 from educloud_lab.localcloud.model.compiled import COMMON
 from educloud_lab.localcloud.model.scalars import escape, format_time
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,48 +16,26 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from educloud_lab.localcloud import events
-from educloud_lab.localcloud.errors import ApiError, invalid
+from educloud_lab.localcloud.errors import ApiError
 from educloud_lab.localcloud.faults import boot, grip, refusals
 from educloud_lab.localcloud.faults.active import Active, Target
 from educloud_lab.localcloud.faults.catalogue import KINDS
 from educloud_lab.localcloud.faults.door import REQUEST_FAULTS, Passage, target_of
-from educloud_lab.localcloud.faults.kinds import Scope, Value
 from educloud_lab.localcloud.faults.older import OlderStates
+from educloud_lab.localcloud.faults.wanted import Wanted, checked
 from educloud_lab.localcloud.hypervisor.base import Hypervisor, MachineSpec, MachineState
-from educloud_lab.localcloud.ids import new_id
 from educloud_lab.localcloud.state.tables import Fault, Instance, Node, Tag
 
 if TYPE_CHECKING:
     from educloud_lab.localcloud.cloud import Caller, Cloud
+
+__all__ = ["MAX_FAULTS", "Faults", "Wanted"]
 
 log = logging.getLogger("educloud.cloud.faults")
 
 MAX_FAULTS = 100
 _NONE: frozenset[str] = frozenset()
 _LIVE = (MachineState.RUNNING, MachineState.PAUSED)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A fault as the administrator asks for it.
-
-    Parameters
-    ----------
-    account_id, operation, resource, zone : how it is narrowed; '' is everything. A resource is an id, or
-        ``tag:KEY=VALUE`` for whatever carries that tag.
-    count : how often it strikes; None until it is cleared.
-    for_s : after so many seconds it ends by itself.
-    parameters : those of the kind, as text.
-    """
-
-    kind: str
-    account_id: str = ""
-    operation: str = ""
-    resource: str = ""
-    zone: str = ""
-    count: int | None = None
-    for_s: float | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 class Faults:
@@ -83,7 +61,7 @@ class Faults:
         ApiError
             ``InvalidParameterValue``: no such kind, a limit or a scope that it does not have.
         """
-        fault = self._checked(wanted)
+        fault = checked(wanted, self.cloud.model.operations, self.cloud.now())
 
         def work(session: Session) -> None:
             self._sweep(session)
@@ -99,6 +77,8 @@ class Faults:
         with self._lock:
             self._all[fault.id] = fault
         self._observe()
+        if self.cloud.database.after_commit is not None:
+            await self.cloud.database.run(lambda _session: None)  # what is so now is the oldest that is shown
         log.warning("Fault %s is set: %s", fault.id, fault.kind.name)
         self.cloud.wake()
         return fault
@@ -264,37 +244,6 @@ class Faults:
             await self.cloud.database.run(self._write)
 
     # Inside.
-
-    def _checked(self, wanted: Wanted) -> Active:
-        kind = KINDS.get(wanted.kind)
-        if kind is None:
-            raise invalid(f"There is no fault {wanted.kind[:60]!r}; the kinds are: {', '.join(sorted(KINDS))}")
-        narrowed = {
-            Scope.ACCOUNT: wanted.account_id, Scope.OPERATION: wanted.operation, Scope.RESOURCE: wanted.resource,
-            Scope.ZONE: wanted.zone,
-        }  # fmt: skip
-        for scope, value in narrowed.items():
-            if value and scope not in kind.scopes:
-                raise invalid(f"A fault {kind.name} cannot be narrowed by {scope.value}")
-        if wanted.operation and wanted.operation not in self.cloud.model.operations:
-            raise invalid(f"There is no operation {wanted.operation[:60]!r}")
-        if wanted.resource.startswith("tag:") and not wanted.resource.find("=") - len("tag:") > 0:
-            raise invalid("A resource by its tag is written tag:KEY=VALUE")
-        if len(wanted.resource) > 390 or len(wanted.zone) > 64:
-            raise invalid("The name of the resource or zone is too long")
-        if wanted.count is not None and not (kind.counted and 1 <= wanted.count <= 1_000_000):
-            raise invalid(f"Count is 1 to 1000000{'' if kind.counted else f', but {kind.name} cannot be counted'}")
-        if wanted.for_s is not None and not 0 < wanted.for_s <= 30 * 86400:
-            raise invalid("A fault lasts for more than 0 seconds and at most 30 days")
-        try:
-            parameters: dict[str, Value] = kind.read(wanted.parameters)
-        except ValueError as error:
-            raise invalid(str(error)) from error
-        now = self.cloud.now()
-        return Active(
-            new_id("flt"), kind, wanted.account_id, wanted.operation, wanted.resource, wanted.zone, parameters,
-            wanted.count, 0, {}, now, None if wanted.for_s is None else now + timedelta(seconds=wanted.for_s),
-        )  # fmt: skip
 
     def _sweep(self, session: Session) -> None:
         """Drop faults whose time is over, and spent ones when there are too many."""

@@ -18,14 +18,15 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 T = TypeVar("T")
-MAX_COPIES = 400
-"""More changes within the delay than this are shown in coarser steps: the oldest copies go first."""
+MAX_BYTES = 256 << 20
+"""Memory of all copies. More changes within the delay than fit are shown less far back: the oldest copies go first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
     since: datetime
     state: sqlite3.Connection
+    size_bytes: int
 
 
 class Copy:
@@ -67,11 +68,14 @@ class OlderStates:
         """
         if raw.total_changes != self._changes:
             self._changes = raw.total_changes
-            if self._copies and self._copies[-1].since == now:
-                self._copies.pop()  # not closed: somebody may be reading it; the last one to let go closes it
-            self._copies = [*self._copies, _Copy(now, _copied(raw))]
+            # One a moment; but the first of all stays: it is what was before the fault. None is closed here, since
+            # somebody may be reading it.
+            kept = self._copies[:-1] if len(self._copies) > 1 and self._copies[-1].since == now else self._copies
+            self._copies = [*kept, _Copy(now, _copied(raw), _size(raw))]
         needed = [i for i, copy in enumerate(self._copies) if copy.since <= now - timedelta(seconds=reach_s)]
-        self._copies = self._copies[max(needed[-1] if needed else 0, len(self._copies) - MAX_COPIES) :]
+        self._copies = self._copies[needed[-1] if needed else 0 :]
+        while len(self._copies) > 2 and sum(copy.size_bytes for copy in self._copies) > MAX_BYTES:
+            self._copies = self._copies[1:]
 
     def at(self, moment: datetime) -> Copy | None:
         """Return the state of that moment, else the oldest that is known; None when there is none."""
@@ -82,6 +86,11 @@ class OlderStates:
     def forget(self) -> None:
         """Drop everything."""
         self._copies, self._changes = [], -1
+
+
+def _size(raw: Any) -> int:
+    pages, page_bytes = (int(raw.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "page_size"))
+    return pages * page_bytes
 
 
 def _copied(source: Any) -> sqlite3.Connection:
