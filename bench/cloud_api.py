@@ -1,13 +1,13 @@
-"""The local cloud's API beside moto's server, over raw HTTP, in one run: speed, memory, start-up, and ten thousand machines.
+"""The local cloud's API beside moto's server, over raw HTTP, in one run: speed, memory, start-up, and many machines.
 
-Both are started as processes of their own and asked in turn, so that a busy moment meets both. Requests are signed before the
-clock runs and answers are read to their last byte; nothing is parsed. The local cloud runs simulated machines that take
-no time: what is measured is the cloud, not a hypervisor.
+Both are started as processes of their own and asked in turn, so that a busy moment meets both. Requests are signed
+before the clock runs and answers are read to their last byte; nothing is parsed. The local cloud runs simulated
+machines that take no time: what is measured is the cloud, not a hypervisor.
 
     python bench/cloud_api.py [--instances 1000] [--rounds 5] [--many 10000] [--quick] [--json FILE]
 
-moto is installed, at the first time, into a virtual environment of its own (``--moto PYTHON`` names another one): it is no
-part of the product.
+moto is installed, at the first time, into a virtual environment of its own (``--moto PYTHON`` names another one): it
+is no part of the product.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import tomllib
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -164,7 +164,9 @@ def answers(port: int, path: str) -> bool:
 
 
 @contextmanager
-def started(command: list[str], environment: dict[str, str], port: int, path: str) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:  # fmt: skip  # noqa: E501
+def started(
+    command: list[str], environment: dict[str, str], port: int, path: str
+) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:
     """Start a server; yields the seconds until it answered. It is ended at the end."""
     with tempfile.TemporaryFile() as said:
         begun = time.perf_counter()
@@ -239,7 +241,47 @@ def in_turn(servers: list[Server], rounds: int, what: str, measure: Callable[[Se
             server.note(what, measure(server))
 
 
-def compare(python: Path, work: Path, *, instances: int, rounds: int) -> list[dict[str, object]]:
+def asked(server: Server, what: str, action: str, **query: str) -> float:
+    """Ask three times; note the processor time of one answer, return its seconds."""
+    cpu_s = server.cpu_s()
+    took_s = statistics.median(server.call(action, **query)[0] for _ in range(3))
+    server.note(f"{what}, CPU", (server.cpu_s() - cpu_s) / 3)
+    return took_s
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. ``aim`` bounds the ratio: from below for speeds, from above for sizes."""
+
+    what: str
+    unit: str
+    ours: float
+    moto: float
+    ratio: float
+    aim: str = ""
+    met: bool | None = None
+
+    def __str__(self) -> str:
+        verdict = "" if self.met is None else ("met" if self.met else "MISSED")
+        figures = f"{self.ours:9.1f} {self.unit:<3}{self.moto:9.1f} {self.unit:<3} {self.ratio:6.2f}"
+        return f"{self.what:<48}{figures}  {self.aim} {verdict}".rstrip()
+
+
+def faster(own: Server, other: Server, what: str, key: str, aim: float | None = None) -> Row:
+    """Compare how long something takes; the ratio is how many times as fast ours is."""
+    mine, theirs = own.median(key), other.median(key)
+    ratio = theirs / max(mine, 1e-9)
+    met = None if aim is None else ratio >= aim
+    return Row(what, "ms", mine * 1e3, theirs * 1e3, ratio, "" if aim is None else f">= {aim:g}x", met)
+
+
+def less(what: str, unit: str, mine: float, theirs: float, aim: float) -> Row:
+    """Compare what something costs; the ratio is ours divided by moto's."""
+    sign = "<" if aim == AIM_MEMORY else "<="
+    return Row(what, unit, mine, theirs, mine / theirs, f"{sign} {aim:g}x", mine / theirs <= aim)
+
+
+def compare(python: Path, work: Path, *, instances: int, rounds: int) -> list[Row]:
     """Measure the local cloud beside moto; returns one row a question."""
     starts: dict[str, list[float]] = {"ours": [], "moto": []}
     for number in range(rounds):
@@ -268,69 +310,31 @@ def compare(python: Path, work: Path, *, instances: int, rounds: int) -> list[di
             server.run(instances - len(server.ids()))
             server.until("running")
             assert len(server.ids()) == instances
-        in_turn(servers, rounds, "describe many", lambda server: server.call("DescribeInstances")[0])
-        in_turn(servers, rounds, "status many", lambda s: s.call("DescribeInstanceStatus", IncludeAllInstances="true")[0])  # fmt: skip
+        in_turn(servers, rounds, "many", lambda server: asked(server, "many", "DescribeInstances"))
+        everything = {"IncludeAllInstances": "true"}
+        in_turn(
+            servers, rounds, "status", lambda server: asked(server, "status", "DescribeInstanceStatus", **everything)
+        )
         for server in servers:
             server.note("memory", server.memory_mb())
-
-        def faster(what: str) -> float:
-            return other.median(what) / own.median(what)
-
-        def row(what: str, unit: str, mine: float, theirs: float, ratio: float, aim: str, met: bool | None) -> dict[str, object]:  # fmt: skip  # noqa: E501
-            return {"what": what, "unit": unit, "ours": mine, "moto": theirs, "ratio": ratio, "aim": aim, "met": met}
-
-        def time_row(what: str, key: str, aim: float | None = None) -> dict[str, object]:
-            ratio = faster(key)
-            text = f">= {aim:g}x" if aim else ""
-            return row(what, "ms", own.median(key) * 1e3, other.median(key) * 1e3, ratio, text, ratio >= aim if aim else None)  # fmt: skip  # noqa: E501
-
         begin, begin_moto = statistics.median(starts["ours"]), statistics.median(starts["moto"])
-        lean = own.median("memory") / other.median("memory")
-        lean_0 = own.median("memory at start") / other.median("memory at start")
+        aim = AIM_DESCRIBE if instances >= 1000 else None
         return [
-            time_row("DescribeInstances, 1 instance", "describe 1"),
-            time_row(
-                f"DescribeInstances, {instances} instances",
-                "describe many",
-                AIM_DESCRIBE if instances >= 1000 else None,
-            ),
-            time_row(f"DescribeInstanceStatus, {instances} instances", "status many"),
-            row(
-                "RunInstances of one, a second",
-                "1/s",
-                1 / own.median("run one"),
-                1 / other.median("run one"),
-                faster("run one"),
-                "",
-                None,
-            ),  # fmt: skip  # noqa: E501
-            row(
-                "start-up",
-                "ms",
-                begin * 1e3,
-                begin_moto * 1e3,
-                begin / begin_moto,
-                f"<= {AIM_START:g}x",
-                begin / begin_moto <= AIM_START,
-            ),  # fmt: skip  # noqa: E501
-            row(
+            faster(own, other, "DescribeInstances, 1 instance", "describe 1"),
+            faster(own, other, f"DescribeInstances, {instances} instances", "many", aim),
+            faster(own, other, "  its processor time", "many, CPU", aim),
+            faster(own, other, f"DescribeInstanceStatus, {instances} instances", "status"),
+            faster(own, other, "  its processor time", "status, CPU"),
+            faster(own, other, "RunInstances of one", "run one"),
+            less("start-up", "ms", begin * 1e3, begin_moto * 1e3, AIM_START),
+            less(
                 "resident memory at the start",
                 "MB",
                 own.median("memory at start"),
                 other.median("memory at start"),
-                lean_0,
-                f"< {AIM_MEMORY:g}x",
-                lean_0 < AIM_MEMORY,
-            ),  # fmt: skip  # noqa: E501
-            row(
-                f"resident memory with {instances}",
-                "MB",
-                own.median("memory"),
-                other.median("memory"),
-                lean,
-                f"< {AIM_MEMORY:g}x",
-                lean < AIM_MEMORY,
-            ),  # fmt: skip  # noqa: E501
+                1.0,
+            ),
+            less(f"resident memory with {instances}", "MB", own.median("memory"), other.median("memory"), AIM_MEMORY),
         ]
 
 
@@ -374,23 +378,25 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="3 rounds, 300 instances, 1000 instead of 10000")
     parser.add_argument("--moto", metavar="PYTHON", help="a Python that has moto[server]")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    asked = parser.parse_args()
-    instances, rounds, count = (300, 3, 1000) if asked.quick else (asked.instances, asked.rounds, asked.many)
-    python = moto_python(asked.moto)
+    chosen = parser.parse_args()
+    instances, rounds, count = chosen.instances, chosen.rounds, chosen.many
+    if chosen.quick:
+        instances, rounds, count = 300, 3, 1000
+    python = moto_python(chosen.moto)
     with tempfile.TemporaryDirectory(prefix="ec-") as name:
         rows = compare(python, Path(name), instances=instances, rounds=rounds)
-        print(f"{'':44}{'local cloud':>12} {'moto':>12}   ratio  aim")
+        print(f"{'':<48}{'local cloud':>12} {'moto':>12}  ratio  aim")
         for row in rows:
-            verdict = "" if row["met"] is None else ("met" if row["met"] else "MISSED")
-            print(f"{row['what']:<44}{row['ours']:9.1f} {row['unit']:<3}{row['moto']:9.1f} {row['unit']:<3} {row['ratio']:6.2f}  {row['aim']} {verdict}")  # fmt: skip  # noqa: E501
+            print(row)
         life = many(Path(name), count)
         print(f"\n{count} machines in one process (no time passes for the machines themselves):")
         for what in ("run", "stop", "start", "terminate"):
             print(f"  {what:<12}{life[what]:8.1f} s   {count / life[what]:8.0f} a second")
         print(f"  describe all {life['describe']:7.2f} s; start-up with them {life['start_up_again']:.1f} s;"
               f" {life['memory_mb']:.0f} MB; {life['idle_cpu_percent']:.1f} % of a processor at rest")  # fmt: skip
-    if asked.json is not None:
-        asked.json.write_text(json.dumps({"rows": rows, "many": {"count": count, **life}}, indent=1) + "\n")
+    if chosen.json is not None:
+        found = {"rows": [asdict(row) for row in rows], "many": {"count": count, **life}}
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
     return 0
 
 
