@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from educloud_lab.localcloud.backup import backup
+from educloud_lab.localcloud.restore import restore
 from tests.system.kill_rig import BrokenPromiseError, Lives, tell
 
 BLOCK_BYTES = 4096
@@ -141,6 +143,19 @@ class Real:
         assert machine.process().pid != old.pid
         assert not old.is_running() or old.status() == psutil.STATUS_ZOMBIE
 
+    def backup_while_writing(self, folder: Path) -> None:
+        """A backup is made while the guests write: whatever they had synced before is in it, in another home too."""
+        self.lives.kill()
+        synced = {machine.id: machine.synced for machine in self.machines}
+        file = backup(self.home, folder / "cloud.tar")
+        self.lives.begin()
+        self.wait_for_writing()  # none was left standing
+        other = folder / "other"
+        restore(other, file)
+        for machine in self.machines:
+            check_blocks(other / f"cloud/volumes/{machine.volume_id}.qcow2", synced[machine.id])
+        shutil.rmtree(other)
+
     def kill_host(self) -> None:
         """Everything is killed, and the host has booted since."""
         self.lives.kill()
@@ -158,19 +173,7 @@ class Real:
         """Every block that a guest has told to be synced is on its volume; returns how many of each machine."""
         counts = {}
         for machine in self.machines:
-            path = next((self.home / "cloud/volumes").glob(f"{machine.volume_id}*"))
-            raw = self.home / f"{machine.volume_id}.raw"
-            subprocess.run(["qemu-img", "check", "-q", str(path)], check=True)
-            subprocess.run(["qemu-img", "convert", "-O", "raw", str(path), str(raw)], check=True)
-            with raw.open("rb") as stream:
-                for number in range(1, machine.synced + 1):
-                    stream.seek(number * BLOCK_BYTES)
-                    found = stream.read(BLOCK_BYTES)
-                    if found != f"{f'block {number}':<4095}\n".encode():
-                        raise BrokenPromiseError(
-                            f"block {number} of {machine.synced} is not on {machine.volume_id}: {found[:40]!r}"
-                        )
-            raw.unlink()
+            check_blocks(self.home / f"cloud/volumes/{machine.volume_id}.qcow2", machine.synced)
             counts[machine.id] = machine.synced
         told = tell(self.lives.client())
         assert not any(found["moving"] for things in told.values() for found in things.values())
@@ -183,3 +186,17 @@ class Real:
             for process in machine.processes():
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait(20)
+
+
+def check_blocks(disk: Path, count: int) -> None:
+    """The numbered blocks are on a disk that nobody uses, and the disk is sound."""
+    raw = disk.with_suffix(".raw")
+    subprocess.run(["qemu-img", "check", "-q", str(disk)], check=True)
+    subprocess.run(["qemu-img", "convert", "-O", "raw", str(disk), str(raw)], check=True)
+    with raw.open("rb") as stream:
+        for number in range(1, count + 1):
+            stream.seek(number * BLOCK_BYTES)
+            found = stream.read(BLOCK_BYTES)
+            if found != f"{f'block {number}':<4095}\n".encode():
+                raise BrokenPromiseError(f"block {number} of {count} is not on {disk}: {found[:40]!r}")
+    raw.unlink()

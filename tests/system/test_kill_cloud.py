@@ -41,11 +41,13 @@ def test_killed_at_many_points_of_a_mixed_workload(images: Path, tmp_path: Path)
 @pytest.mark.qemu
 def test_real_machines_and_what_their_guests_have_written(images: Path, tmp_path: Path) -> None:
     kill_rig.link_images(images, tmp_path)
+    (tmp_path / "kept").mkdir()
     real = kill_real.Real(tmp_path)
     try:
         real.start(2)
         first, second = real.machines
         real.kill_api()
+        real.backup_while_writing(tmp_path / "kept")
         real.kill_machine(first)
         real.wait_for_writing()  # the other one goes on
         real.kill_with_run_folder(second)
