@@ -176,7 +176,7 @@ class Compaction:
         making = select(Volume.snapshot_id).where(Volume.state == "creating")
         view.wanted = set(session.scalars(making))
         attachments = {row.volume_id: row for row in session.scalars(select(Attachment))}
-        states = dict(session.execute(select(Instance.id, Instance.state)).tuples().all())
+        states = {key: str(state) for key, state in session.execute(select(Instance.id, Instance.state))}
         for volume_id in session.scalars(select(Volume.id).where(Volume.state != "deleted")):
             at = attachments.get(volume_id)
             disk = _Disk(volume_id)

@@ -84,9 +84,9 @@ class Storage:
         except asyncio.CancelledError:
             self._not_before_s = self._cloud.clock.monotonic_s() + _AGAIN_S
             raise
-        except DiskError as error:
-            log.warning("No space is given back: %s", error)
+        except Exception:  # whatever it is, it is tried again when something has changed, not in every round
             self._compacted = layout
+            log.exception("No space is given back")
 
 
 def _read(session: Session) -> _Work:

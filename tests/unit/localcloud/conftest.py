@@ -52,10 +52,10 @@ def write_image(home: Path, name: str, *, root_device_type: str = "ebs", content
 class Bench:
     """A cloud under test, driven without HTTP."""
 
-    def __init__(self, home: Path):
+    def __init__(self, home: Path, hypervisor: type[SimulatedHypervisor] = SimulatedHypervisor):
         self.home = home
         self.clock = StandingClock()
-        self.hypervisor = SimulatedHypervisor(keep=home / "machines.json", now=self.clock)
+        self.hypervisor = hypervisor(keep=home / "machines.json", now=self.clock)
         self.memory = None
         self.service = self._new()
 
@@ -121,3 +121,14 @@ async def bench(tmp_path):
     await bench.open()
     yield bench
     await bench.service.close()
+
+
+@pytest.fixture
+def make_bench():
+    """Make a cloud that is not open yet, with an image of a given content and another kind of machines."""
+
+    def make(home, hypervisor=SimulatedHypervisor, **image):
+        write_image(home, "tiny", **image)
+        return Bench(home, hypervisor)
+
+    return make
