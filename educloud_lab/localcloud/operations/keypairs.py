@@ -71,8 +71,8 @@ async def create_key_pair(cloud: Cloud, caller: Caller, params: dict[str, Any]) 
 async def import_key_pair(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """Register the public half of a key that the caller made."""
     name = _name(params)
-    public, fingerprint = _read_public(require(params, "PublicKeyMaterial"), cloud.model.behaviour.key_types)
     tags = _tags(params)
+    public, fingerprint = _read_public(require(params, "PublicKeyMaterial"), cloud.model.behaviour.key_types)
     number = await cloud.database.run(lambda session: _add(session, caller, name, fingerprint, public, tags))
     return {"KeyName": name, "KeyFingerprint": fingerprint, "KeyPairId": number, "Tags": tag_list(tags)}
 
