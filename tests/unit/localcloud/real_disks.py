@@ -101,7 +101,7 @@ def root_content(folder):
     return data
 
 
-async def hold_open(path):
+def hold_open(path):
     """Start a program that has the disk open for writing; returns it."""
     program = subprocess.Popen(
         ["qemu-io", "-f", "qcow2", str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -113,7 +113,7 @@ async def hold_open(path):
     return program
 
 
-async def let_go(program):
+def let_go(program):
     """End such a program."""
     program.stdin.write("quit\n")
     program.stdin.close()

@@ -145,15 +145,15 @@ async def test_a_machine_is_never_started_on_a_file_that_is_a_snapshots_too(clou
 
 async def test_a_program_that_nobody_knows_keeps_a_snapshot_waiting(cloud):
     volume = await cloud.make_volume()
-    file, layer = files(cloud, volume, "none")
-    other = await real_disks.hold_open(file)
+    file, _ = files(cloud, volume, "none")
+    other = real_disks.hold_open(file)
     try:
         snapshot = (await cloud.call("CreateSnapshot", VolumeId=volume))["SnapshotId"]
         with pytest.raises(Exception, match="Some program has"):
             await cloud.service.storage.snapshots.take(snapshot)
         assert await state_of(cloud, snapshot) == "pending"
     finally:
-        await real_disks.let_go(other)
+        real_disks.let_go(other)
     await cloud.settle()
     assert await state_of(cloud, snapshot) == "completed"
 
