@@ -262,6 +262,8 @@ class Faults:
                     session.delete(row)
                 events.record(session, self.cloud.now(), "fault", key, f"fault {fault.kind.name} {why}")
                 self._mend = True
+            if ids:
+                self._observe()
 
     def _by_tag(self) -> bool:
         return any(fault.tag for fault in self._all.values())

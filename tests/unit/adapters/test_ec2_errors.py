@@ -5,6 +5,7 @@ import inspect
 import pytest
 from botocore import exceptions as vendor
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from educloud_lab.adapters.ec2.errors import classify, translated
 from educloud_lab.domain import errors
@@ -71,3 +72,9 @@ def test_our_own_errors_pass_through_untouched():
     with pytest.raises(errors.VolumeBusyError) as caught, translated():
         raise mine
     assert caught.value is mine
+
+
+def test_an_answer_that_is_cut_off_is_no_usable_answer():
+    """``ResponseParserError`` stands outside botocore's own family."""
+    with pytest.raises(errors.CloudUnreachableError), translated():
+        raise ResponseParserError("invalid XML received")

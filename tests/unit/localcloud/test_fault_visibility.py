@@ -80,3 +80,12 @@ async def test_it_survives_a_restart_from_what_was_then(bench):
     assert await states(bench) == ["running"]
     bench.clock.move(60)
     assert await states(bench) == ["running", "running"]
+
+
+async def test_when_its_time_is_over_no_more_copies_are_made(bench):
+    await bench.service.cloud.faults.create(Wanted("delayed-visibility", for_s=60))
+    await bench.run()
+    bench.clock.move(61)
+    assert await states(bench) == ["running"]
+    await bench.settle()
+    assert bench.service.cloud.database.after_commit is None
