@@ -56,6 +56,7 @@ def test_the_wheel_holds_what_runs_read_from_files(wheel):
         "educloud_lab/localcloud/state/migrations/",
         "educloud_lab/adapters/sqlstore/migrations/",
         "educloud_lab/localcloud/images/guest/root/",
+        "educloud_lab/localcloud/images/guest_debian/root/",
     ):
         assert any(name.startswith(folder) for name in names), folder
 
