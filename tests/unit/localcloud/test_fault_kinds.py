@@ -294,3 +294,15 @@ async def test_a_stop_sticks_and_force_gets_through(bench):
     bench.clock.move(601)
     await bench.settle()
     assert await state(bench, other) == "stopped"
+
+
+async def test_a_dead_node_stays_dead_over_a_restart_of_the_cloud(bench):
+    machine = await bench.run()
+    await fault(bench, "node-dies")
+    await bench.settle()
+    await bench.restart()
+    await bench.settle()
+    assert await state(bench, machine) == "running"
+    assert await zone_state(bench) == ["unavailable"]
+    await clear(bench)
+    assert await state(bench, machine) == "stopped"
