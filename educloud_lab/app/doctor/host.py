@@ -39,8 +39,7 @@ async def check_qemu(_: Surroundings) -> Finding:
 
 async def check_images(where: Surroundings) -> Finding:
     """The images are built, suit this computer and are undamaged."""
-    from educloud_lab.localcloud.images.errors import ImageError
-    from educloud_lab.localcloud.images.manifest import load_all
+    from educloud_lab.localcloud.images import ALL_IMAGE_NAMES, ImageError, load_all
 
     try:
         images = await asyncio.to_thread(load_all, where.home / "images", verify=True)
@@ -48,7 +47,10 @@ async def check_images(where: Surroundings) -> Finding:
         return fail("Images", str(exc), "Build them again: educloud cloud image build")
     if not images:
         return fail("Images", f"none in {where.home / 'images'}", "Build them: educloud cloud image build")
-    return ok("Images", ", ".join(f"{image.name} {image.version}" for image in images))
+    found = ", ".join(f"{image.name} {image.version}" for image in images)
+    if absent := [name for name in ALL_IMAGE_NAMES if name not in {image.name for image in images}]:
+        found += f"; not built: {', '.join(absent)} (educloud cloud image build NAME)"
+    return ok("Images", found)
 
 
 async def check_acceleration(where: Surroundings) -> Finding:
