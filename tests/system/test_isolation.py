@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
+import threading
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +31,7 @@ TRIES = """
 import socket
 routes = [line.split() for line in open("/proc/net/route")]
 routers = [socket.inet_ntoa(bytes.fromhex(line[2])[::-1]) for line in routes if line[1] == "00000000"]
-router = routers[0] if routers else "10.0.2.2"
+router = routers[0] if routers else "10.0.2.2"  # with netns there is one, and it routes nowhere
 for host, port in places:
     try:
         socket.create_connection((host.replace("ROUTER", router), port), timeout=3).close()
@@ -86,10 +89,43 @@ def issued(bench: Bench, person: Person) -> Grant:
 
 
 def beside_the_gateway(bench: Bench, grant: Grant) -> Grant:
-    """Return the same grant for the machine's sshd itself, as somebody on this computer could reach it."""
+    """Return the same grant for the machine's sshd itself, as this user could reach it on this computer."""
     routes = json.loads((bench.home / "cloud/gateway/routes.json").read_text())
-    host, _, port = routes[f"{grant.address}:{grant.port}"].rpartition(":")
+    route = routes[f"{grant.address}:{grant.port}"]
+    if route.startswith("unix:"):
+        return replace(grant, gateway=None, address="127.0.0.1", port=through(route.removeprefix("unix:"), grant))
+    host, _, port = route.rpartition(":")
     return replace(grant, gateway=None, address=host, port=int(port))
+
+
+def through(door: str, grant: Grant) -> int:
+    """Return a port of this computer that leads into the machines' namespace, for as long as the tests run."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def converse(client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(door)
+            asking.sendall(json.dumps({"connect": f"{grant.address}:{grant.port}"}).encode() + b"\n")
+            _, (handle,), _, _ = socket.recv_fds(asking, 4096, 1)
+            with socket.socket(fileno=handle) as machine:
+                machine.connect((grant.address, grant.port))
+                back = threading.Thread(target=carry, args=(machine, client), daemon=True)
+                back.start()
+                carry(client, machine)
+                back.join()
+
+    def serve() -> None:
+        while True:
+            threading.Thread(target=converse, args=(listening.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return int(listening.getsockname()[1])
 
 
 def test_a_grant_opens_ones_own_machine_only(module_bench: Bench, people: tuple[Person, Person]) -> None:
