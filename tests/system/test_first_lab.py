@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.system.browser import chromium, open_lab, press, sidebar, terminal_text, type_line, wait_terminal
 from tests.system.conftest import Bench, wait_for
 
-pytestmark = [pytest.mark.qemu, pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.qemu, pytest.mark.browser, pytest.mark.timeout(900)]
 
 NOTEBOOK = "01-your-first-machine.ipynb"
 
@@ -119,7 +119,7 @@ def test_a_student_starts_writes_stops_and_comes_back(
         dialog.locator(".jp-mod-accept, .jp-mod-warn").last.click()
         server.wait_phase(lab, "off")
         templates = bench.home / "cloud/templates"
-        wait_for("a template", lambda: list(templates.glob("tpl-*")), timeout_s=180)
+        wait_for("a template", lambda: list(templates.glob("tpl-*")), timeout_s=400)
         press(sidebar(page), "Start")
         lease = server.wait_phase(lab, "ready")
         assert lease["instance"]["id"] != first_instance

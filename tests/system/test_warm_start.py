@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 
 from educloud_lab.localcloud import disks
+from educloud_lab.localcloud.hypervisor import templates_build
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, MachineSpec, MachineState
 from educloud_lab.localcloud.hypervisor.qemu import QemuHypervisor
 from educloud_lab.localcloud.hypervisor.templates import Template, TemplateStore, _digest
@@ -139,6 +140,8 @@ async def eventually(true: Callable[[], bool | Awaitable[bool]], what: str, show
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def rig(tmp_path_factory: pytest.TempPathFactory, images: Path) -> AsyncIterator[Rig]:
     folder = tmp_path_factory.mktemp("warm, with spaces")
+    # A test waits for its template, people do not: it need not stand back behind whatever else the host does.
+    templates_build.NICENESS = 0
     with tempfile.TemporaryDirectory(prefix="w ,") as run:  # socket paths are short
         made = Rig(folder, Path(run) / "run", images / "tiny")
         await made.hypervisor.open()

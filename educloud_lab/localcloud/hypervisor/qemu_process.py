@@ -49,22 +49,6 @@ def read_stat(pid: int) -> ProcessStat | None:
     )
 
 
-def wanted_s(pid: int, proc: Path = Path("/proc")) -> float | None:
-    """Processor time that a process's threads have had and waited for; None when it cannot be told.
-
-    On a busy host a machine that boots has little of a core; what it waits for tells it from one that rests. Source:
-    ``schedstat`` (Documentation/scheduler/sched-stats.rst), in ns; kernels may be built without.
-    """
-    total_ns = 0
-    try:
-        for task in (proc / str(pid) / "task").iterdir():
-            had, waited, _slices = (task / "schedstat").read_text("ascii").split()
-            total_ns += int(had) + int(waited)
-    except (OSError, ValueError):
-        return None
-    return total_ns / 1e9
-
-
 def anonymous_bytes(pid: int) -> int:
     """Memory that a process holds and that no file could give back (proc(5), status); nought when it is gone."""
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from educloud_lab.localcloud.hypervisor.base import MachineSpec, NotEnoughRoomError
 from educloud_lab.localcloud.hypervisor.qemu_command import TCG_CACHE_MIB
-from educloud_lab.localcloud.hypervisor.qemu_process import is_alive, read_stat, wanted_s
+from educloud_lab.localcloud.hypervisor.qemu_process import is_alive, read_stat
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineRecord
 
 _MIB = 1024 * 1024
@@ -64,7 +64,7 @@ class StartQueue:
                 return
 
     def leave_when_settled(self, pid: int, start_ticks: int, answers: Callable[[], bool] = lambda: False) -> None:
-        """Give the place back when the machine has booted: it wants little of a core, or it ended, or 40 s passed.
+        """Give the place back when the machine has booted: it uses little of its core, or it ended, or 40 s passed.
 
         Parameters
         ----------
@@ -90,26 +90,20 @@ class StartQueue:
     async def _hold(self, pid: int, start_ticks: int, answers: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + _BOOT_LIMIT_S
-        samples: list[tuple[float, float, float]] = []
+        samples: list[tuple[float, float]] = []
         try:
             while loop.time() < end and is_alive(pid, start_ticks) and not answers():
                 stat = read_stat(pid)
                 if stat is None:
                     return
-                wanted = wanted_s(pid)
-                samples.append((loop.time(), stat.cpu_s, stat.cpu_s if wanted is None else wanted))
-                if len(samples) > _WINDOW_POLLS and _rests(samples[-1 - _WINDOW_POLLS], samples[-1]):
-                    return
+                samples.append((loop.time(), stat.cpu_s))
+                if len(samples) > _WINDOW_POLLS:
+                    (then, before) = samples[-1 - _WINDOW_POLLS]
+                    if (stat.cpu_s - before) / (loop.time() - then) < _SETTLED_SHARE:
+                        return
                 await asyncio.sleep(_POLL_S)
         finally:
             self.leave()
-
-
-def _rests(before: tuple[float, float, float], now: tuple[float, float, float]) -> bool:
-    """Whether little of a core was used, and wanted, between two samples (time, used, used and waited for)."""
-    elapsed_s = now[0] - before[0]
-    # A thread that ends takes what it waited with it: the sum falls, and a later window tells.
-    return (now[1] - before[1]) / elapsed_s < _SETTLED_SHARE and 0 <= (now[2] - before[2]) / elapsed_s < _SETTLED_SHARE
 
 
 def promised_bytes(memory_bytes: int, accel: str) -> int:

@@ -31,10 +31,10 @@ from educloud_lab.localcloud.hypervisor.templates_personality import Channel, Te
 
 log = logging.getLogger(__name__)
 
-BOOT_LIMIT_S = 300.0  # it runs with what the machines of people leave over
+BOOT_LIMIT_S = 900.0  # it runs with what the machines of people leave over
 _SAVE_LIMIT_S = 60.0
 _POLL_S = 0.05
-_NICENESS = 10
+NICENESS = 5
 _RUN_PREFIX = "t-"
 
 
@@ -159,6 +159,6 @@ def _be_nice(pid: int) -> None:
     """Let machines that somebody waits for go first."""
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(task.name), _NICENESS)
+            os.setpriority(os.PRIO_PROCESS, int(task.name), NICENESS)
     with contextlib.suppress(OSError):  # sessions of a desktop are weighed as groups (sched(7))
-        Path(f"/proc/{pid}/autogroup").write_text(str(_NICENESS))
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))

@@ -6,10 +6,9 @@ import os
 import pytest
 
 from educloud_lab.localcloud.hypervisor.base import NotEnoughRoomError
-from educloud_lab.localcloud.hypervisor.qemu_process import find_by_pidfile, is_alive, read_stat, wanted_s
+from educloud_lab.localcloud.hypervisor.qemu_process import find_by_pidfile, is_alive, read_stat
 from educloud_lab.localcloud.hypervisor.qemu_queue import (
     StartQueue,
-    _rests,
     available_memory_bytes,
     check_memory,
     promised_bytes,
@@ -131,20 +130,3 @@ async def test_a_machine_that_answers_gives_its_place_to_the_next():
     queue.leave_when_settled(os.getpid(), read_stat(os.getpid()).start_ticks, lambda: True)
     await asyncio.wait_for(queue.enter(), 5)
     await queue.close()
-
-
-def test_what_a_process_waited_for_counts_as_wanted(tmp_path):
-    for task, text in (("7", "1500000000 500000000 3"), ("8", "250000000 0 1")):
-        (tmp_path / "7/task" / task).mkdir(parents=True)
-        (tmp_path / "7/task" / task / "schedstat").write_text(text + "\n")
-    assert wanted_s(7, tmp_path) == 2.25
-    (tmp_path / "7/task/8/schedstat").write_text("")
-    assert wanted_s(7, tmp_path) is None
-    assert wanted_s(9, tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    ("used_s", "wanted", "rests"), [(0.1, 0.2, True), (0.1, 0.9, False), (0.9, 0.9, False), (0.1, -0.5, False)]
-)
-def test_a_machine_that_gets_little_of_a_busy_core_does_not_rest(used_s, wanted, rests):
-    assert _rests((10.0, 5.0, 6.0), (11.0, 5.0 + used_s, 6.0 + wanted)) is rests
