@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from educloud_lab.localcloud.model.scalars import format_time
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import tag_list, tags_of
 from educloud_lab.localcloud.operations.images import ROOT_DEVICE
@@ -147,6 +148,8 @@ def row_filters(views: Views) -> dict[str, filters.Values[Instance]]:
         "availability-zone": lambda row: [row.zone],
         "block-device-mapping.volume-id": lambda row: [a.volume_id for a in attached(row)],
         "block-device-mapping.device-name": lambda row: [a.device for a in attached(row)],
+        "block-device-mapping.attach-time": lambda row: [format_time(a.attached_at) for a in attached(row)],
+        "block-device-mapping.delete-on-termination": lambda row: [a.delete_on_termination for a in attached(row)],
         "block-device-mapping.status": lambda row: [a.state for a in attached(row)],
         "client-token": lambda row: [row.client_token] if row.client_token else [],
         "dns-name": lambda row: [address(row)],
@@ -163,12 +166,17 @@ def row_filters(views: Views) -> dict[str, filters.Values[Instance]]:
         "kernel-id": lambda row: [row.kernel_id] if row.kernel_id else [],
         "key-name": lambda row: [row.key_name] if row.key_name else [],
         "launch-index": lambda row: [row.launch_index],
+        "launch-time": lambda row: [format_time(row.launched_at)],
+        "monitoring-state": lambda _row: ["disabled"],
         "owner-id": lambda row: [row.owner],
+        "private-dns-name": lambda row: [address(row)],
         "private-ip-address": lambda row: [address(row)],
         "ramdisk-id": lambda row: [row.ramdisk_id] if row.ramdisk_id else [],
         "reason": lambda row: [row.reason],
         "reservation-id": lambda row: [row.reservation_id],
         "root-device-name": lambda _row: [ROOT_DEVICE],
         "root-device-type": lambda row: [row.root_device_type],
+        "subnet-id": lambda _row: [],
         "virtualization-type": lambda _row: ["hvm"],
+        "vpc-id": lambda _row: [],
     }

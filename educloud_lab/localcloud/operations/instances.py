@@ -23,6 +23,23 @@ from educloud_lab.localcloud.state.tables import Attachment, Instance
 CONSOLE_BYTES = 64 << 10
 
 
+def _reachability(status: dict[str, Any]) -> list[str]:
+    return [detail["Status"] for detail in status.get("Details", ())]
+
+
+_STATUS_FILTERS: dict[str, filters.Values[dict[str, Any]]] = {
+    "availability-zone": lambda status: [status["AvailabilityZone"]],
+    "event.code": lambda _status: [],
+    "event.description": lambda _status: [],
+    "instance-state-code": lambda status: [status["InstanceState"]["Code"]],
+    "instance-state-name": lambda status: [status["InstanceState"]["Name"]],
+    "instance-status.reachability": lambda status: _reachability(status["InstanceStatus"]),
+    "instance-status.status": lambda status: [status["InstanceStatus"]["Status"]],
+    "system-status.reachability": lambda status: _reachability(status["SystemStatus"]),
+    "system-status.status": lambda status: [status["SystemStatus"]["Status"]],
+}
+
+
 async def describe_instances(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """List instances, in the reservations that they were started in."""
     answers = answers_of(cloud.database)
@@ -40,11 +57,13 @@ async def describe_instance_status(cloud: Cloud, caller: Caller, params: dict[st
     """Tell what the cloud thinks of instances; as in Eucalyptus the instance's own status is always ok."""
     everything = bool(params.get("IncludeAllInstances", False))
 
-    def work(session: Session) -> list[Instance]:
-        return _select(session, caller, params)[0]
+    def work(session: Session) -> tuple[list[Instance], dict[str, dict[str, str]]]:
+        rows, views = _select(session, caller, {"InstanceIds": params.get("InstanceIds", ())})
+        return rows, views.tags
 
-    statuses = []
-    for row in await cloud.database.run(work):
+    rows, tags = await cloud.database.run(work)
+    statuses: list[dict[str, Any]] = []
+    for row in rows:
         if row.state != "running" and not everything:
             continue
         running = row.state == "running"
@@ -58,7 +77,10 @@ async def describe_instance_status(cloud: Cloud, caller: Caller, params: dict[st
                 "InstanceStatus": fine if running else {"Status": "not-applicable"},
             }
         )  # fmt: skip
-    return {"InstanceStatuses": statuses}
+    kept = filters.apply(
+        statuses, params.get("Filters"), _STATUS_FILTERS, lambda status: tags.get(status["InstanceId"], {})
+    )
+    return {"InstanceStatuses": kept}
 
 
 async def start_instances(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:

@@ -136,3 +136,32 @@ async def test_volumes_are_well_unless_they_failed(bench):
     assert answer == {"VolumeId": volume, "AutoEnableIO": {"Value": True}}
     await refused("InvalidVolume.NotFound", bench.call("DescribeVolumeStatus", VolumeId__1="vol-00000000"))
     await refused("InvalidParameterValue", bench.call("DescribeVolumeAttribute", VolumeId=volume, Attribute="nonsense"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("instance-state-name", "running", True), ("instance-state-code", "80", False),
+        ("instance-status.status", "ok", True), ("system-status.reachability", "failed", False),
+        ("system-status.status", "impaired", False), ("tag:Name", "a*", True), ("availability-zone", "two", False),
+    ],
+)  # fmt: skip
+async def test_status_filters(bench, name, value, found):
+    machine = await bench.run()
+    await bench.call("CreateTags", ResourceId__1=machine, Tag__1__Key="Name", Tag__1__Value="ada")
+    query = {"Filter.1.Name": name, "Filter.1.Value.1": value}
+    assert bool((await bench.call("DescribeInstanceStatus", **query))["InstanceStatuses"]) is found
+    await refused("InvalidParameterValue", bench.call("DescribeInstanceStatus", **{**query, "Filter.1.Name": "vpc-id"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("launch-time", "2026-11-22T12:*", True), ("block-device-mapping.delete-on-termination", "true", True),
+        ("monitoring-state", "enabled", False), ("private-dns-name", "172.*", True), ("vpc-id", "*", False),
+    ],
+)  # fmt: skip
+async def test_further_filters_of_instances(bench, name, value, found):
+    await bench.run()
+    query = {"Filter.1.Name": name, "Filter.1.Value.1": value}
+    assert bool((await bench.call("DescribeInstances", **query))["Reservations"]) is found
