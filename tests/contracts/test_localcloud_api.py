@@ -48,8 +48,9 @@ def write_image(home: Path, name: str, root_device_type: str) -> None:
 class Served:
     """A local cloud with simulated machines, served from a thread on a free port."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, profile: str | None = None) -> None:
         self.home = home
+        self.profile = profile
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
@@ -72,7 +73,9 @@ class Served:
         self._do(self._stop())
 
     async def _start(self) -> None:
-        self.cloud = LocalCloud(Settings(self._folders(), hypervisor="simulated", watch_period_s=0.02))
+        self.cloud = LocalCloud(
+            Settings(self._folders(), hypervisor="simulated", profile=self.profile, watch_period_s=0.02)
+        )
         await self.cloud.open()
         self.runner = web.AppRunner(self.cloud.api.application(), access_log=None, shutdown_timeout=0.1)
         await self.runner.setup()
@@ -358,3 +361,60 @@ def test_no_request_makes_the_cloud_fail(served, action, query):
     data = urlencode({**query, "Action": action}, errors="surrogatepass").encode()
     status, _, _ = served.raw({}, body=data)
     assert status in (200, 400, 403) or (status == 503 and action == "RunInstances")
+
+
+# Profile aws: what an unmodified AWS client expects
+
+
+@pytest.fixture(scope="module")
+def as_aws(tmp_path_factory):
+    home = tmp_path_factory.mktemp("aws")
+    write_image(home, "tiny", "ebs")
+    served = Served(home, "aws")
+    yield served
+    served.close()
+
+
+def client_of_aws(as_aws, **more):
+    account, secret = as_aws.accounts.named("educloud")
+    keys = {"aws_access_key_id": account.access_key, "aws_secret_access_key": secret, **more}
+    return boto3.client(
+        "ec2", region_name="eu-central-1", endpoint_url=f"http://127.0.0.1:{as_aws.port}/", **keys,
+        config=Config(retries={"mode": "standard", "max_attempts": 1}),
+    )  # fmt: skip
+
+
+def test_boto3_needs_nothing_special_with_awss_answers(as_aws):
+    ec2 = client_of_aws(as_aws)
+    made = {ec2.create_volume(AvailabilityZone="one", Size=1)["VolumeId"] for _ in range(6)}
+    pages = list(ec2.get_paginator("describe_volumes").paginate(PaginationConfig={"PageSize": 5}))
+    assert [len(page["Volumes"]) for page in pages] == [5, 1]
+    assert {volume["VolumeId"] for page in pages for volume in page["Volumes"]} == made
+    types = ec2.describe_instance_types(InstanceTypes=["t3.micro"])["InstanceTypes"]
+    assert types[0]["MemoryInfo"]["SizeInMiB"] == 256
+    with pytest.raises(ClientError) as caught:
+        ec2.create_volume(AvailabilityZone="one", Size=1, DryRun=True)
+    assert caught.value.response["Error"]["Code"] == "DryRunOperation"
+    ec2.close()
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "status"),
+    [
+        ({"aws_secret_access_key": "another"}, "SignatureDoesNotMatch", 403),
+        ({"aws_access_key_id": "AKIA0123456789ABCDEF"}, "AuthFailure", 401),
+    ],
+)
+def test_strangers_are_refused_as_aws_refuses_them(as_aws, more, code, status):
+    ec2 = client_of_aws(as_aws, **more)
+    with pytest.raises(ClientError) as caught:
+        ec2.describe_volumes()
+    ec2.close()
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
+def test_unknown_parameters_are_errors_of_the_service(as_aws):
+    status, kind, root = as_aws.raw({"Action": "DescribeInstances", "Nonsense": "x"})
+    assert (status, kind, root.findtext(".//Code")) == (400, "application/xml", "UnknownParameter")
+    assert as_aws.raw({"Action": "Nonsense"})[2].findtext(".//Code") == "InvalidAction"
