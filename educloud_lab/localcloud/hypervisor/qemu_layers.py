@@ -139,6 +139,7 @@ async def resize(monitor: Monitor, disk_id: str, size_bytes: int) -> bool:
     """Grow a disk under the guest; whether the machine has it. QEMU would shrink one too: the caller sees to that."""
     node = await active_node(monitor, disk_id)
     if node is not None:
+        await stop_jobs(monitor, disk_id)
         await monitor.execute("block_resize", {"node-name": node, "size": size_bytes})
         await _flush(monitor, node)
     return node is not None
@@ -162,6 +163,7 @@ async def close_nodes(monitor: Monitor, disk_id: str) -> None:
     CommandRefusedError
         One of them is still in use.
     """
+    await stop_jobs(monitor, disk_id)  # of a process before this one: it would keep the files open
     try:
         left = await nodes_of(monitor, disk_id)
     except CommandRefusedError:

@@ -23,6 +23,7 @@ class Model:
         self.devices: dict[str, str] = {"disk-root": "pcie.0", "rp0": "pcie.0"}
         self.nodes: set[str] = {"root", "root.file"}
         self.unplugging: set[str] = set()
+        self.jobs: set[str] = set()
         self.guest_lets_go = guest_lets_go
         self.refuse_add: str | None = None
         self.events: asyncio.Queue[dict] = asyncio.Queue()
@@ -48,6 +49,12 @@ class Model:
     def query_named_block_nodes(self, _):
         raise CommandRefusedError("query-named-block-nodes", "Block device vol-9 is ejected")  # a damaged file's node
 
+    def query_jobs(self, _):
+        return [{"id": job, "status": "pending"} for job in self.jobs]
+
+    def job_cancel(self, job):
+        self.jobs.discard(job["id"])
+
     def x_debug_query_block_graph(self, _):
         return {"nodes": [{"id": i, "name": name} for i, name in enumerate(sorted(self.nodes), 1)], "edges": []}
 
@@ -59,6 +66,8 @@ class Model:
     def blockdev_del(self, node):
         if node["node-name"] not in self.nodes:
             raise CommandRefusedError("blockdev-del", f"Failed to find node with node-name='{node['node-name']}'")
+        if f"take-up-{node['node-name']}" in self.jobs:
+            raise CommandRefusedError("blockdev-del", f"Node {node['node-name']} is in use")
         self.nodes -= {node["node-name"], f"{node['node-name']}.file"}
 
     def device_add(self, device):
@@ -127,6 +136,14 @@ async def test_an_unplug_that_another_process_left_half_done_is_finished():
     model = Model()
     await qemu_disks.plug(model, disk())
     model.let_go("disk-vol-1")  # the device went, the node stayed
+    await qemu_disks.unplug(model, "vol-1", limit_s=5)
+    assert "vol-1" not in model.nodes
+
+
+async def test_an_unplug_ends_a_job_that_another_process_left():
+    model = Model()
+    await qemu_disks.plug(model, disk())
+    model.jobs.add("take-up-vol-1")
     await qemu_disks.unplug(model, "vol-1", limit_s=5)
     assert "vol-1" not in model.nodes
 
