@@ -6,6 +6,7 @@ What a machine is, it says itself on its console: its user data prints it there 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import tempfile
@@ -255,4 +256,7 @@ async def test_a_damaged_memory_is_removed_and_the_machine_boots(rig: Rig, templ
     # Beside it one that it would not fit if it were whole.
     specs = [await rig.new(6), replace(await rig.new(4), memory_bytes=200 * MIB)]
     assert await asyncio.gather(*(rig.started(spec) for spec in specs)) == ["", ""]
-    assert template.template_id not in {each.template_id for each in rig.store.all()}
+    # Gone; or another one has been made already, in the background and under the same name.
+    with contextlib.suppress(FileNotFoundError), template.memory.open("rb") as stream:
+        stream.seek(32 * MIB)
+        assert b"damaged" not in stream.read(7000)
