@@ -83,7 +83,8 @@ class MachineReport:
     """The state of one machine as seen now.
 
     ``reason`` is one of ``guest-shutdown``, ``guest-reset``, ``host-stop``, ``killed``, ``lost`` (it could not be
-    reached any more and was ended in order: its disks are whole), ``unknown`` for ended machines and '' otherwise. ``disk_ids`` are the plugged volumes (without root). ``template`` names the saved
+    reached any more and was ended in order: its disks are whole), ``unknown`` for ended machines and '' otherwise.
+    ``disk_ids`` are the plugged volumes (without root). ``template`` names the saved
     memory that it went on from; '' for a machine that booted.
     """
 
