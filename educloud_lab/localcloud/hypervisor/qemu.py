@@ -335,6 +335,11 @@ class QemuHypervisor:
             await qemu_journal.prime(files.journal_socket)
         if machine.record.rebooting:
             self._restart(machine)
+            return
+        with contextlib.suppress(HypervisorError):  # one that does not answer now is asked again by every report
+            # A backup lets machines stand still; one that was killed meanwhile has left them so.
+            if (await machine.monitor.execute("query-status", limit_s=3.0))["status"] == "paused":
+                await machine.monitor.execute("cont", limit_s=3.0)
 
     def _restart(self, machine: Machine, between: Callable[[], Awaitable[None]] | None = None) -> asyncio.Task[None]:
         """Restart in the background; a process after this one takes it up when this one ends before it is done."""
