@@ -56,7 +56,7 @@ def choose_profile(state: Path, wanted: str | None) -> str:
     if wanted is not None and kept is not None and kept != wanted:
         raise ProfileChangedError(
             f"This cloud was made with the profile {kept}, and {wanted} was asked for. Nothing was started or changed."
-            f" Leave --profile out to go on with it; for a cloud of the profile {wanted} use another --home, or delete this one with:"
-            " educloud cloud reset"
+            f" Leave --profile out to go on with it; for a cloud of the profile {wanted} use another --home, or delete"
+            " this one with: educloud cloud reset"
         )
     return wanted or kept or DEFAULT_PROFILE
