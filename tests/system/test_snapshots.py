@@ -31,10 +31,8 @@ def story(module_bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Stor
     address = desk.wait_login(machine)
     desk.attach(volume, machine)
     device = desk.disk_by_serial(address, f"euca-{volume}-dev-"[:20])
-    desk.ssh(
-        address,
-        f"sudo mkfs.ext4 -q {device} && sudo mkdir -p /data && sudo mount {device} /data && sudo chmod 777 /data",
-    )
+    desk.ssh(address, f"sudo mkfs.ext4 -q {device} && sudo mkdir -p /data && sudo mount {device} /data")
+    desk.ssh(address, "sudo chmod 777 /data")
     return Story(desk, machine, address, volume)
 
 
@@ -112,12 +110,12 @@ def test_killed_after_a_snapshot_everything_acknowledged_is_there(story: Story) 
 
 def test_a_machine_of_an_image_of_the_machine_has_its_files(story: Story) -> None:
     desk = story.desk
-    image = desk.ec2.create_image(InstanceId=story.machine, Name="with my file", NoReboot=True)["ImageId"]
+    image = desk.ec2.create_image(InstanceId=story.machine, Name="with my file")["ImageId"]
 
     def available() -> bool:
         return bool(desk.ec2.describe_images(ImageIds=[image])["Images"][0]["State"] == "available")
 
-    wait_for("the image", available)
+    wait_for("the image", available, timeout_s=90)
     shown = desk.ec2.describe_images(ImageIds=[image])["Images"][0]
     assert [m["DeviceName"] for m in shown["BlockDeviceMappings"]] == ["/dev/sda", "/dev/sdf"]
     desk.ec2.terminate_instances(InstanceIds=[story.machine])
@@ -129,3 +127,17 @@ def test_a_machine_of_an_image_of_the_machine_has_its_files(story: Story) -> Non
     mapped = next(m for m in desk.instance(copy)["BlockDeviceMappings"] if m["DeviceName"] == "/dev/sdf")
     disk = desk.disk_by_serial(address, f"euca-{mapped['Ebs']['VolumeId']}-dev-"[:20])
     assert desk.ssh(address, f"sudo mount {disk} /data && cat /data/old") == "fifth\n"
+
+
+def test_forget_the_ramdisk_and_see(story: Story) -> None:
+    desk = story.desk
+    store = desk.image("tiny-store")
+    image = desk.ec2.register_image(
+        Name="forgotten", ImageLocation=store["ImageLocation"], KernelId=store["KernelId"], Architecture="x86_64"
+    )["ImageId"]
+    answer = desk.ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, KeyName=desk.key_name)
+    machine = str(answer["Instances"][0]["InstanceId"])
+    desk.wait_state(machine, "running")
+    wait_for("the panic", lambda: "Kernel panic - not syncing" in desk.console(machine), timeout_s=90)
+    assert desk.instance(machine)["State"]["Name"] == "running"
+    desk.ec2.terminate_instances(InstanceIds=[machine])

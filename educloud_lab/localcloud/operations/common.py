@@ -11,7 +11,16 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud.cloud import Caller
 from educloud_lab.localcloud.errors import ApiError, invalid, missing
 from educloud_lab.localcloud.ids import check_id, check_instance_id
-from educloud_lab.localcloud.state.tables import Image, Instance, SecurityGroup, Snapshot, Tag, Volume
+from educloud_lab.localcloud.state.tables import (
+    Image,
+    Instance,
+    LaunchPermission,
+    SecurityGroup,
+    Snapshot,
+    SnapshotPermission,
+    Tag,
+    Volume,
+)
 
 T = TypeVar("T")
 VERBOSE = "verbose"
@@ -22,7 +31,6 @@ _OWNED: tuple[tuple[type[Instance | Volume | SecurityGroup], str], ...] = (
     (Volume, "volume"),
     (SecurityGroup, "security-group"),
 )
-_SHARED: tuple[tuple[type[Snapshot | Image], str], ...] = ((Snapshot, "snapshot"), (Image, "image"))
 
 
 def require(params: Mapping[str, Any], name: str, wire: str | None = None) -> Any:
@@ -134,9 +142,13 @@ def drop_tags(session: Session, resource_id: str) -> None:
 def resource_type(session: Session, caller: Caller, resource_id: str) -> str | None:
     """Return what kind of resource the caller's id is, None when it does not exist for them."""
     resource_id = resource_id.lower()
-    for table, kind in _SHARED:
-        if session.get(table, resource_id) is not None:
-            return kind
+    account = caller.account.account_id
+    if (snapshot := session.get(Snapshot, resource_id)) is not None and snapshot.state != "deleted":
+        shared = snapshot.public or session.get(SnapshotPermission, (resource_id, account)) is not None
+        return "snapshot" if shared or may_use(caller, snapshot.owner) else None
+    if (image := session.get(Image, resource_id)) is not None and image.state != "deregistered":
+        shared = image.public or session.get(LaunchPermission, (resource_id, account)) is not None
+        return "image" if shared or may_use(caller, image.owner) else None
     for owned, kind in _OWNED:
         owner = session.scalar(select(owned.owner).where(owned.id == resource_id))
         if owner is not None and may_use(caller, owner):

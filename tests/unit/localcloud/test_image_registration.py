@@ -155,6 +155,9 @@ async def test_private_images_do_not_exist_for_others_until_they_are_shared(benc
     us = bench.service.accounts.named("educloud")[0].account_id
     assert await refused(bench, "DescribeImages", ImageId__1=image) == "InvalidAMIID.NotFound"
     assert await refused(bench, "RunInstances", ImageId=image, MinCount=1, MaxCount=1) == "InvalidAMIID.NotFound"
+    tag = {"ResourceId__1": image, "Tag__1__Key": "mine", "Tag__1__Value": "no"}
+    with pytest.raises(ApiError):
+        await bench.call("CreateTags", **tag)
     assert image not in [i["ImageId"] for i in (await bench.call("DescribeImages"))["Images"]]
     await bench.call("ModifyImageAttribute", OTHER, ImageId=image, LaunchPermission__Add__1__UserId=us)
     assert await bench.run(ImageId=image)
