@@ -206,7 +206,8 @@ async def test_malformed_requests_are_refused_and_change_nothing(tmp_path, failu
             accepted += reply.startswith(b"HTTP/1.1 200")
             version, before = now, after
         if ONLY is None:
-            assert 0 < accepted < number_of / 2  # odd ones come through, most do not
+            assert accepted < number_of / 2  # odd ones may come through, most do not
+            assert accepted or number_of < 3000
     finally:
         await server.close()
 
