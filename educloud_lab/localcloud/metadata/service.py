@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from educloud_lab.localcloud.api.runner import runner_of
 from educloud_lab.localcloud.metadata.tree import lookup
 from educloud_lab.localcloud.metadata.view import MetadataView
 
@@ -44,7 +45,7 @@ class MetadataService:
             application = web.Application()
             application.router.add_get("/{path:.*}", self._get)
             # Guests are not trusted with our patience: a connection that asks nothing is closed soon.
-            runner = web.AppRunner(application, access_log=None, keepalive_timeout=5, shutdown_timeout=_SHUTDOWN_S)
+            runner = runner_of(application, keepalive_timeout=5, shutdown_timeout=_SHUTDOWN_S)
             await runner.setup()
             self._runner = runner
 
