@@ -1,39 +1,21 @@
-"""What the subcommands of ``educloud cloud`` share: the home, errors as one paragraph, nothing ignored in silence."""
+"""What the subcommands of ``educloud cloud`` share: the home, and errors as one paragraph."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
 
 from traitlets import Unicode
-from traitlets.config import Application
-from traitlets.config.loader import KVArgParseConfigLoader
 
+from educloud_lab.app.command import NOT_UNDERSTOOD, StrictCommand, complain, out
 from educloud_lab.localcloud.errors import LocalCloudError
 from educloud_lab.localcloud.settings import default_home
 
-
-def out(text: str) -> None:
-    """Print one line of a command's output at once."""
-    print(text, flush=True)  # noqa: T201 - the command's output
+__all__ = ["CloudCommand", "complain", "out"]
 
 
-def complain(text: str) -> None:
-    """Print one paragraph about what went wrong."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's own message
-
-
-class _StrictLoader(KVArgParseConfigLoader):
-    """Refuses options that do not exist: traitlets only warns, and does what was not meant."""
-
-    def _handle_unrecognized_alias(self, arg: str) -> NoReturn:
-        complain(f"There is no option --{arg}; nothing was done. See --help.")
-        sys.exit(2)
-
-
-class CloudCommand(Application):
+class CloudCommand(StrictCommand):
     """A subcommand. Exits with 1 when it could not do what was asked, with 2 when that was not understood."""
 
     home = Unicode(help="Folder that holds images and the local cloud's state (default: EDUCLOUD_HOME).").tag(
@@ -48,9 +30,6 @@ class CloudCommand(Application):
     takes: tuple[str, ...] = ()
     """Names of the arguments that it needs, all of them."""
 
-    def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
-        return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands)
-
     def place(self) -> Path:
         """Return the home that this command is about."""
         return Path(self.home).expanduser().absolute() if self.home else default_home()
@@ -62,7 +41,7 @@ class CloudCommand(Application):
             takes = "takes " + " and ".join(self.takes) if self.takes else "takes no arguments"
             given = f"{' '.join(self.extra_args)!r}" if self.extra_args else "none"
             complain(f"{name}: it {takes}, and was given {given}. Nothing was done. See --help.")
-            self.exit(2)
+            self.exit(NOT_UNDERSTOOD)
         try:
             self._act()
         except LocalCloudError as exc:

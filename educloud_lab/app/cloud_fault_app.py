@@ -6,9 +6,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from traitlets import Bool, Float, Integer, List, Unicode
-from traitlets.config import Application
 
 from educloud_lab.app.cloud_command import CloudCommand, out
+from educloud_lab.app.command import CommandGroup
 from educloud_lab.localcloud.errors import LocalCloudError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class FaultClearApp(_WithNames):
             raise LocalCloudError(f"Not set (any more): {', '.join(missing)}")
 
 
-class FaultApp(Application):
+class FaultApp(CommandGroup):
     """Faults on demand."""
 
     name = "educloud cloud fault"
@@ -158,14 +158,6 @@ class FaultApp(Application):
         "add": (FaultAddApp, "Set a fault."),
         "clear": (FaultClearApp, "End faults."),
     }
-
-    def start(self) -> None:
-        """Run the subcommand, or show the help."""
-        if self.subapp is None:
-            self.print_help()
-            self.exit(1)
-        else:
-            self.subapp.start()
 
 
 def lines_of(fault: SetFault) -> list[str]:

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from traitlets import Bool, Unicode
-from traitlets.config import Application
 
+from educloud_lab.app.command import CommandGroup, StrictCommand
 from educloud_lab.localcloud.images import (
     ALL_IMAGE_NAMES,
     IMAGE_NAMES,
@@ -26,7 +26,7 @@ def default_home() -> str:
     return os.environ.get("EDUCLOUD_HOME") or f"{data}/educloud-lab"
 
 
-class _ImageCommand(Application):
+class _ImageCommand(StrictCommand):
     """What the subcommands share: where images live, and errors as one plain paragraph."""
 
     home = Unicode(help="Folder that holds images and the local cloud's state (default: EDUCLOUD_HOME).").tag(
@@ -55,10 +55,12 @@ class ImageBuildApp(_ImageCommand):
     Without a name it builds {" and ".join(IMAGE_NAMES)}; `all` is {", ".join(ALL_IMAGE_NAMES)}. What is up to date is
     left alone, in a fraction of a second and without the network. An image that is in use may be rebuilt: machines
     keep the files that they were started from."""
-    examples = """educloud cloud image build
-    educloud cloud image build debian
-    educloud cloud image build tiny --force --keep
-    educloud cloud image build tiny --from-manifest=manifest.json"""
+    examples = (
+        "educloud cloud image build\n"
+        "educloud cloud image build debian\n"
+        "educloud cloud image build tiny --force --keep\n"
+        "educloud cloud image build tiny --from-manifest=manifest.json"
+    )
 
     force = Bool(False, help="Build even when nothing has changed.").tag(config=True)
     keep = Bool(False, help="Leave the earlier version beside the new one, as NAME@VERSION.").tag(config=True)
@@ -176,8 +178,7 @@ class ImageRemoveApp(_ImageCommand):
     description = """Remove images, or versions that were kept (NAME@VERSION).
 
     Machines and volumes that were made of them keep what they need."""
-    examples = """educloud cloud image remove debian
-    educloud cloud image remove tiny@2026.11.22-1f0c9a3b"""
+    examples = "educloud cloud image remove debian\neducloud cloud image remove tiny@2026.11.22-1f0c9a3b"
 
     def start(self) -> None:
         """Remove; exits with 1 when there is no such image, with 2 when none is named."""
@@ -195,7 +196,7 @@ class ImageRemoveApp(_ImageCommand):
                 print(f"{name} removed.")  # noqa: T201 - the command's output
 
 
-class ImageApp(Application):
+class ImageApp(CommandGroup):
     """Build, list, verify and remove images."""
 
     name = "educloud cloud image"
@@ -207,21 +208,6 @@ class ImageApp(Application):
         "verify": (ImageVerifyApp, "Compare images with their checksums."),
         "remove": (ImageRemoveApp, "Remove images or kept versions."),
     }
-
-    def start(self) -> None:
-        """Run the subcommand, or say which there are."""
-        if self.subapp is not None:
-            self.subapp.start()
-            return
-        if self.extra_args:
-            known = ", ".join(self.subcommands)
-            print(  # noqa: T201 - the command's own message
-                f"educloud cloud image: there is no command {self.extra_args[0]!r}. There are: {known}.",
-                file=sys.stderr,
-            )
-        else:
-            self.print_help()
-        self.exit(2)
 
 
 class ProgressLines:

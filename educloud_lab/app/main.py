@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-from traitlets.config import Application
-
 from educloud_lab import __version__
+from educloud_lab.app.command import CommandGroup
 
 
-class EducloudApp(Application):
+class EducloudApp(CommandGroup):
     """The command line."""
 
     name = "educloud"
@@ -28,25 +26,11 @@ class EducloudApp(Application):
             "educloud_lab.app.status_app.StatusApp",
             "Show your machines, as a running Jupyter server sees them.",
         ),
-        "cloud": ("educloud_lab.app.cloud_app.CloudApp", "Start, look at, stop and reset the local cloud."),
+        "cloud": ("educloud_lab.app.cloud_app.CloudApp", "The local cloud: start, look at, back up, stop."),
         "gateway": ("educloud_lab.app.gateway_app.GatewayApp", "Run the SSH front end."),
-        "image": ("educloud_lab.app.image_app.ImageApp", "Build and list images."),
+        "image": ("educloud_lab.app.image_app.ImageApp", "The same as educloud cloud image."),
         "doctor": ("educloud_lab.app.doctor_app.DoctorApp", "Check everything and say what to do."),
     }
-
-    def start(self) -> None:
-        """Run the subcommand, or show the help."""
-        if self.subapp is None:
-            if self.extra_args:
-                known = ", ".join(self.subcommands)
-                print(  # noqa: T201 - the command's own message
-                    f"educloud: there is no command {self.extra_args[0]!r}. There are: {known}.", file=sys.stderr
-                )
-            else:
-                self.print_help()
-            self.exit(2)
-        else:
-            self.subapp.start()
 
 
 def main(argv: list[str] | None = None) -> None:

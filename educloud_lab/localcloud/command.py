@@ -62,7 +62,7 @@ def stop_gateway(folders: Folders) -> bool:
 
 async def kill_machines(folders: Folders, kind: str) -> int:
     """End every machine that the hypervisor has a record of, whatever the rows say; returns how many."""
-    from educloud_lab.localcloud.service import make_hypervisor  # heavy: only the command that needs it pays
+    from educloud_lab.localcloud.parts import make_hypervisor  # heavy: only the command that needs it pays
     from educloud_lab.localcloud.settings import Settings
 
     hypervisor = make_hypervisor(Settings(folders, hypervisor=kind))

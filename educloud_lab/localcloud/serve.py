@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -57,6 +58,8 @@ async def serve(settings: Settings, port: int | None) -> None:
             await runner.setup()
             await web.SockSite(runner, bound).start()
             _tell(folders, settings, cloud.cloud.model.profile, bound.getsockname()[1], cloud.api.boot_id)
+            gc.freeze()  # what was loaded stays for as long as the process: it is never looked through again
+            gc.enable()
             log.info("The local cloud answers at http://%s:%d/services/compute", *bound.getsockname())
             number = await asked
             log.info("Ending on %s", signal.Signals(number).name)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
-import os
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,21 +18,17 @@ from educloud_lab.localcloud.clock import Clock, SystemClock
 from educloud_lab.localcloud.cloud import Cloud
 from educloud_lab.localcloud.errors import LocalCloudError
 from educloud_lab.localcloud.hypervisor.base import Hypervisor, HypervisorError
-from educloud_lab.localcloud.hypervisor.qemu import QemuHypervisor
 from educloud_lab.localcloud.hypervisor.qemu_queue import available_memory_bytes
-from educloud_lab.localcloud.hypervisor.simulated import Pace, SimulatedHypervisor
-from educloud_lab.localcloud.hypervisor.templates import TemplateStore
-from educloud_lab.localcloud.metadata.service import MetadataService
+from educloud_lab.localcloud.imageuse import used_files
+from educloud_lab.localcloud.metadata.rows import read_view
 from educloud_lab.localcloud.metadata.view import MetadataView
 from educloud_lab.localcloud.model import instance_types, load_profile
-from educloud_lab.localcloud.network.base import NetworkDriver
-from educloud_lab.localcloud.network.choice import Networks
-from educloud_lab.localcloud.operations.images import ROOT_DEVICE
+from educloud_lab.localcloud.parts import make_hypervisor, make_network
 from educloud_lab.localcloud.remembered import KEY as PROFILE_KEY
 from educloud_lab.localcloud.remembered import choose_profile
 from educloud_lab.localcloud.settings import Settings
 from educloud_lab.localcloud.state.database import Database
-from educloud_lab.localcloud.state.tables import Attachment, Image, Instance, Meta, Node, Snapshot, Volume
+from educloud_lab.localcloud.state.tables import Instance, Meta, Node
 from educloud_lab.localcloud.work.diskroom import DiskMaker, QemuDisks, SimulatedDisks
 from educloud_lab.localcloud.work.gateway_files import GatewayFiles
 from educloud_lab.localcloud.work.host_door import HostDoor
@@ -43,6 +37,9 @@ from educloud_lab.localcloud.work.recovery import Recovery
 from educloud_lab.localcloud.work.storage import Storage
 from educloud_lab.localcloud.work.supervisor import Supervisor
 from educloud_lab.localcloud.work.volumes import Volumes
+
+if TYPE_CHECKING:
+    from educloud_lab.localcloud.metadata.service import MetadataService
 
 log = logging.getLogger("educloud.cloud")
 
@@ -91,7 +88,7 @@ class LocalCloud:
             clock=clock,
         )
         self._disks: DiskMaker = SimulatedDisks() if simulated else QemuDisks()
-        self._metadata = None if simulated else MetadataService(self._metadata_view)
+        self._metadata = None if simulated else self._make_metadata()
         sockets = folders.cloud if simulated else folders.runtime() / "md"
         self._sockets = sockets
         self._door = None if simulated else HostDoor(folders.runtime() / "door.sock", self.hypervisor)
@@ -165,10 +162,13 @@ class LocalCloud:
         found = await asyncio.to_thread(imagestore.scan, folders, known)
         await imagestore.register(self.cloud, self.accounts, found)
         bases = await asyncio.to_thread(disklayers.all_bases, folders.volumes, folders.snapshots, folders.roots)
-        used = await self.cloud.database.run(_used_files)
+        used = await self.cloud.database.run(used_files)
         used |= frozenset(imagestore.kept_folders(folders, bases))
         await asyncio.to_thread(imagestore.remove_unused, folders, used)
-        await asyncio.to_thread(TemplateStore(folders.templates).prune)
+        if folders.templates.exists():
+            from educloud_lab.localcloud.hypervisor.templates import TemplateStore  # real machines only have them
+
+            await asyncio.to_thread(TemplateStore(folders.templates).prune)
 
     async def look_for_images(self) -> None:
         """Register images anew if any was built, replaced or removed."""
@@ -223,86 +223,13 @@ class LocalCloud:
         limit = self.settings.memory_limit_bytes
         return there_is if limit is None else min(limit, there_is)
 
+    def _make_metadata(self) -> MetadataService:
+        from educloud_lab.localcloud.metadata.service import MetadataService  # simulated machines have none
+
+        return MetadataService(self._metadata_view)
+
     async def _metadata_view(self, instance_id: str) -> MetadataView | None:
-        return await self.cloud.database.run(lambda session: _view(session, instance_id))
-
-
-def make_network(settings: Settings) -> Networks:
-    """Return what connects the machines, as the settings or the last start have it."""
-    folders = settings.folders
-    return Networks.make(
-        folder=folders.runtime(),
-        log_file=folders.log / "network.log",
-        network=settings.network,
-        memory=folders.cloud / "network.json",
-        setting=settings.network_driver,
-        outbound=settings.outbound,
-    )
-
-
-def make_hypervisor(settings: Settings, clock: Clock | None = None, network: NetworkDriver | None = None) -> Hypervisor:
-    """Return the hypervisor that the settings name."""
-    if settings.hypervisor == "simulated":
-        keep = settings.folders.cloud / "simulated.jsonl"
-        return SimulatedHypervisor(keep=keep, clock=clock, pace=Pace.like_tiny(settings.simulated_pace))
-    return QemuHypervisor(
-        run_dir=settings.folders.runtime() / "m",
-        log_dir=settings.folders.log / "machines",
-        disk_folder=settings.folders.cloud,
-        accel=settings.accel,
-        verdict_file=settings.folders.home / "acceleration.json",
-        templates_dir=None if settings.warm == "off" else settings.folders.templates,
-        width=settings.starts_at_once,
-        network=network or make_network(settings),
-    )
-
-
-def _view(session: Session, instance_id: str) -> MetadataView | None:
-    row = session.get(Instance, instance_id)
-    if row is None:
-        return None
-    devices = {"ami": ROOT_DEVICE.removeprefix("/dev/"), "root": ROOT_DEVICE}
-    query = select(Attachment).where(Attachment.instance_id == instance_id, Attachment.is_root.is_(False))
-    for number, attachment in enumerate(session.scalars(query.order_by(Attachment.device)), 1):
-        devices[f"ebs{number}"] = attachment.device
-    return MetadataView(
-        instance_id=row.id,
-        image_id=row.image_id,
-        instance_type=row.instance_type,
-        address=row.address,
-        hostname=row.address,
-        availability_zone=row.zone,
-        mac=row.mac,
-        reservation_id=row.reservation_id,
-        security_groups=[group[1] for group in row.groups],
-        public_keys=[(row.key_name, row.key_material)] if row.key_material else [],
-        block_devices=devices,
-        user_data=base64.b64decode(row.user_data) if row.user_data else None,
-        launch_index=row.launch_index,
-        public_address=row.address,
-        kernel_id=row.kernel_id,
-        ramdisk_id=row.ramdisk_id,
-    )
-
-
-def _used_files(session: Session) -> frozenset[str]:
-    """Return the folders of kept images that something still needs, by what the rows say."""
-    live = set(session.scalars(select(Instance.image_id).where(Instance.state != "terminated")))
-    snapshots = set(session.scalars(select(Volume.snapshot_id).where(Volume.state != "deleted")))
-    # A system disk can be registered again for as long as it is there, and then boots like the image it came from.
-    live |= set(session.scalars(select(Volume.boots_like).where(Volume.state != "deleted")))
-    live |= set(
-        session.scalars(select(Snapshot.boots_like).where(Snapshot.state != "deleted", Snapshot.volume_id != ""))
-    )
-    used = set()
-    for image in session.scalars(select(Image)):
-        if image.state != "deregistered" or image.id in live or (image.snapshot_id and image.snapshot_id in snapshots):
-            used.add(image.folder)
-            used.update(os.path.normpath(Path(image.folder) / name).rpartition("/")[0] for name in image.files.values())
-    for snapshot in session.scalars(select(Snapshot)):
-        if snapshot.id in snapshots:
-            used.add(snapshot.file.rpartition("/")[0])
-    return frozenset(used)
+        return await self.cloud.database.run(lambda session: read_view(session, instance_id))
 
 
 def _mark_for_halt(session: Session) -> list[tuple[str, bool]]:

@@ -1,6 +1,10 @@
 """The local cloud's own images: how they are built from Debian's packages, and how they are read."""
 
-from educloud_lab.localcloud.images.builder import build
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from educloud_lab.localcloud.images.errors import (
     ImageBuildError,
     ImageError,
@@ -9,7 +13,10 @@ from educloud_lab.localcloud.images.errors import (
     ImageUnsuitableError,
 )
 from educloud_lab.localcloud.images.manifest import ImageManifest, load_all, load_manifest
-from educloud_lab.localcloud.images.recipes import ALL_IMAGE_NAMES, IMAGE_NAMES
+
+if TYPE_CHECKING:
+    from educloud_lab.localcloud.images.builder import build
+    from educloud_lab.localcloud.images.recipes import ALL_IMAGE_NAMES, IMAGE_NAMES
 
 __all__ = [
     "ALL_IMAGE_NAMES",
@@ -24,3 +31,12 @@ __all__ = [
     "load_all",
     "load_manifest",
 ]
+
+# Loaded when they are asked for: a cloud that starts reads images, and builds none.
+_LATE = {"build": "builder", "ALL_IMAGE_NAMES": "recipes", "IMAGE_NAMES": "recipes"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)

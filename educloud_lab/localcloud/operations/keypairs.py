@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import hashlib
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_ssh_public_key,
-)
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -38,30 +27,22 @@ _FILTERS: dict[str, filters.Values[KeyPair]] = {
     "fingerprint": lambda pair: [pair.fingerprint],
     "key-pair-id": lambda pair: [pair_id(pair.owner, pair.name, pair.fingerprint)],
 }
-_KINDS = {"ssh-rsa": "rsa", "ssh-ed25519": "ed25519"}
+KINDS = {"ssh-rsa": "rsa", "ssh-ed25519": "ed25519"}
+"""Kinds of keys, as OpenSSH and as EC2 call them."""
 
 
 async def create_key_pair(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """Make a key pair and hand out its private half, this once."""
     name = _name(params)
     kind = params.get("KeyType") or "rsa"
-    if kind not in [_KINDS[one] for one in cloud.model.behaviour.key_types]:
+    if kind not in [KINDS[one] for one in cloud.model.behaviour.key_types]:
         raise invalid(f"Value ({kind[:40]}) for parameter keyType is invalid.")
     tags = _tags(params)
     await cloud.database.run(lambda session: _refuse_duplicate(session, caller, name))
-    key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
-    if kind == "ed25519":
-        key, form = ed25519.Ed25519PrivateKey.generate(), PrivateFormat.OpenSSH
-        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-        fingerprint = _sha256(public)
-    else:
-        key = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=2048)
-        form = PrivateFormat.TraditionalOpenSSL
-        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-        der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        fingerprint = _colons(hashlib.sha1(der, usedforsecurity=False).hexdigest())
+    from educloud_lab.localcloud.operations import keymaterial  # takes a while to load, and few clouds need it
+
+    pem, public, fingerprint = await asyncio.to_thread(keymaterial.make, kind)
     number = await cloud.database.run(lambda session: _add(session, caller, name, fingerprint, public, tags))
-    pem = key.private_bytes(Encoding.PEM, form, NoEncryption()).decode().rstrip("\n")
     return {
         "KeyName": name, "KeyFingerprint": fingerprint, "KeyMaterial": pem, "KeyPairId": number,
         "Tags": tag_list(tags),
@@ -72,7 +53,9 @@ async def import_key_pair(cloud: Cloud, caller: Caller, params: dict[str, Any]) 
     """Register the public half of a key that the caller made."""
     name = _name(params)
     tags = _tags(params)
-    public, fingerprint = _read_public(require(params, "PublicKeyMaterial"), cloud.model.behaviour.key_types)
+    from educloud_lab.localcloud.operations import keymaterial  # as above
+
+    public, fingerprint = keymaterial.read_public(require(params, "PublicKeyMaterial"), cloud.model.behaviour.key_types)
     number = await cloud.database.run(lambda session: _add(session, caller, name, fingerprint, public, tags))
     return {"KeyName": name, "KeyFingerprint": fingerprint, "KeyPairId": number, "Tags": tag_list(tags)}
 
@@ -100,7 +83,7 @@ async def describe_key_pairs(cloud: Cloud, caller: Caller, params: dict[str, Any
     shown = [
         {
             "KeyName": pair.name, "KeyFingerprint": pair.fingerprint, "KeyPairId": numbers[pair.name],
-            "KeyType": _KINDS.get(pair.public_key.partition(" ")[0], "rsa"),
+            "KeyType": KINDS.get(pair.public_key.partition(" ")[0], "rsa"),
             "Tags": tag_list(tags.get(numbers[pair.name], {})),
         }
         for pair in kept
@@ -152,29 +135,3 @@ def _add(session: Session, caller: Caller, name: str, fingerprint: str, public: 
     number = pair_id(owner, name, fingerprint)
     put_tags(session, owner, "key-pair", number, tags)
     return number
-
-
-def _read_public(material: str, kinds: tuple[str, ...]) -> tuple[str, str]:
-    bad = ApiError("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
-    try:
-        key = load_ssh_public_key(base64.b64decode(material, validate=True).strip())
-    except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
-        raise bad from error
-    if isinstance(key, ed25519.Ed25519PublicKey) and "ssh-ed25519" in kinds:
-        public = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-        return public, _sha256(public)
-    if not isinstance(key, rsa.RSAPublicKey):
-        names = " or ".join(_KINDS[kind].upper() for kind in kinds)
-        raise ApiError("InvalidKey.Format", f"Key is not in valid OpenSSH public key format ({names} keys only)")
-    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    public = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    return public, _colons(hashlib.md5(der, usedforsecurity=False).hexdigest())
-
-
-def _sha256(public: str) -> str:
-    digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
-    return base64.b64encode(digest).decode()
-
-
-def _colons(digest: str) -> str:
-    return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
