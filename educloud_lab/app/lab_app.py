@@ -28,9 +28,7 @@ class OpenLabApp(Application):
     description = """Build the images that are missing, start the local cloud, and open JupyterLab on a notebook.
 
     What follows `--` is given to JupyterLab. JupyterLab prints the address to open."""
-    examples = (
-        "educloud lab notebooks/01-your-first-machine.ipynb\neducloud lab --no-browser -- --ServerApp.port=9999"
-    )
+    examples = "educloud lab notebooks/01-your-first-machine.ipynb\neducloud lab --no-browser -- --ServerApp.port=9999"
 
     home = Unicode(help="Folder for images, the local cloud, the store and keys (default: EDUCLOUD_HOME).").tag(
         config=True
