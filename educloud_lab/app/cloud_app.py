@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from traitlets import Bool, CaselessStrEnum, Integer
-from traitlets.config import Application
 
-from educloud_lab.app.cloud_command import CloudCommand, complain, out
+from educloud_lab.app.cloud_command import CloudCommand, out
+from educloud_lab.app.command import CommandGroup
 from educloud_lab.localcloud import process
 from educloud_lab.localcloud.errors import PortTakenError
 from educloud_lab.localcloud.faults.warning import active_faults, warning
@@ -166,7 +166,8 @@ class CloudResetApp(CloudCommand):
 
     def _act(self) -> None:
         folder = Folders(self.place()).cloud
-        if not self.yes and folder.exists():
+        there = folder.exists()
+        if not self.yes and there:
             volumes = len(list((folder / "volumes").glob("*.qcow2")))
             out(f"This ends all machines and deletes {folder} with {volumes} volumes, those of your labs too.")
             out("It cannot be undone.")
@@ -178,7 +179,8 @@ class CloudResetApp(CloudCommand):
                 out("Nothing was changed.")
                 self.exit(1)
         process.reset(self.place(), say=out)
-        out("A lab that had a volume there begins anew with: Delete machine (in its card), then Start.")
+        if there:
+            out("A lab that had a volume there begins anew with: Delete machine (in its card), then Start.")
 
 
 class CloudEnvApp(CloudCommand):
@@ -199,11 +201,11 @@ class CloudEnvApp(CloudCommand):
             out(f"# or ssh -i KEY -o ProxyCommand='ssh -i KEY -p {port} -W %h:%p gateway@{host}' student@ADDRESS")
 
 
-class CloudApp(Application):
+class CloudApp(CommandGroup):
     """The local cloud."""
 
     name = "educloud cloud"
-    description = "Start, look at, stop and reset the local cloud."
+    description = "The local cloud: start it, look at it, make it fail, back it up, stop it, delete it."
 
     subcommands: Any = {  # noqa: RUF012 - traitlets' own name and kind of attribute
         "start": (CloudStartApp, "Start the local cloud."),
@@ -219,18 +221,6 @@ class CloudApp(Application):
         "backup": ("educloud_lab.app.cloud_backup_app.CloudBackupApp", "Write everything in the cloud into one file."),
         "restore": ("educloud_lab.app.cloud_backup_app.CloudRestoreApp", "Bring back what a backup holds."),
     }
-
-    def start(self) -> None:
-        """Run the subcommand, or show the help."""
-        if self.subapp is None:
-            if self.extra_args:
-                known = ", ".join(self.subcommands)
-                complain(f"educloud cloud: there is no command {self.extra_args[0]!r}. There are: {known}.")
-            else:
-                self.print_help()
-            self.exit(2)
-        else:
-            self.subapp.start()
 
 
 def without_qemu() -> str:

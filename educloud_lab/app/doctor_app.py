@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from traitlets import Bool, Unicode
-from traitlets.config import Application
 
+from educloud_lab.app.command import StrictCommand
 from educloud_lab.app.doctor import cloud, halves, host, network
 from educloud_lab.app.doctor.findings import Check, Finding, Surroundings, Verdict, fail
 
@@ -41,7 +41,7 @@ async def examine(where: Surroundings, check: Check) -> Finding:
         return fail(name, f"the check itself failed: {type(exc).__name__}: {exc}", "Please report this line.")
 
 
-class DoctorApp(Application):
+class DoctorApp(StrictCommand):
     """Check everything that a lab needs and say what to do."""
 
     name = "educloud-doctor"

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 from traitlets import Unicode
-from traitlets.config import Application
+
+from educloud_lab.app.command import StrictCommand
 
 
-class GatewayApp(Application):
+class GatewayApp(StrictCommand):
     """The SSH front end of a campus or of the local cloud."""
 
     name = "educloud-gateway"

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from traitlets import Bool
-from traitlets.config import Application
+
+from educloud_lab.app.command import StrictCommand
 
 if TYPE_CHECKING:
     from educloud_lab.wire import models as wire
@@ -16,7 +17,7 @@ _MARKS = {"todo": " ", "doing": ">", "done": "x", "failed": "!"}
 _GIB = 1024**3
 
 
-class StatusApp(Application):
+class StatusApp(StrictCommand):
     """Show your machines."""
 
     name = "educloud-status"

@@ -110,8 +110,29 @@ def test_what_is_not_understood_is_not_ignored(capsys, cloud, extra):
 @pytest.mark.parametrize("port", ["65536", "-1"])
 def test_a_port_has_limits(capsys, cloud, port):
     code, said = refused(capsys, cloud_app.CloudStartApp, f"--port={port}")
-    assert code == 1
-    assert "65535" in said or "0" in said
+    assert code == 2
+    assert "--port takes a whole number from 0 to 65535." in said
+    assert cloud == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--profile=bad"], "--profile takes one of eucalyptus-6, eucalyptus-4.4, aws."),
+        (["--unknown-parameters=maybe"], "--unknown-parameters takes one of error, ignore."),
+        (["--port=http"], "--port takes a whole number from 0 to 65535."),
+        (["--port"], "The option --port needs a value"),
+        (["--nosuch"], "There is no option --nosuch"),
+        (["--outbound=perhaps"], "argument --outbound"),
+        (["-x"], "There is no option -x"),
+    ],
+)
+def test_what_is_wrong_is_said_by_the_options_own_name(capsys, cloud, given, told):
+    code, said = refused(capsys, cloud_app.CloudStartApp, *given)
+    assert code == 2
+    assert told in said
+    assert "nothing was done" in said.lower()
+    assert "CloudStartApp" not in said
     assert cloud == []
 
 
