@@ -170,7 +170,7 @@ def _start_gateway(folders: Folders) -> dict[str, Any]:
         GatewayConfig(listen_port=port).write(path)
         try:
             launch(
-                ["gateway", f"--config={path}"],
+                ["gateway", f"--config={path}", f"--log-file={folders.log / 'gateway.log'}"],
                 folders.log / "gateway.log",
                 folders.home,
                 lambda pid: read_json(folders.gateway / "gateway.state.json").get("pid") == pid,

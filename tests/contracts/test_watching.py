@@ -219,8 +219,7 @@ def test_the_log_is_rotated_while_the_process_runs(tmp_path):
     program = (
         "import logging, pathlib, sys\n"
         "from educloud_lab.localcloud import logs\n"
-        "logs.MAX_BYTES = 2000\n"
-        f"logs.configure(logging.INFO, pathlib.Path({str(path)!r}))\n"
+        f"logs.configure(logging.INFO, pathlib.Path({str(path)!r}), 2000)\n"
         "for number in range(100): logging.getLogger('educloud.x').info('line %d', number)\n"
         "print('printed at the end', file=sys.stderr, flush=True)\n"
     )
@@ -230,6 +229,26 @@ def test_the_log_is_rotated_while_the_process_runs(tmp_path):
     assert path.stat().st_size < 3000
     assert path.read_text().endswith("printed at the end\n")
     assert "line 99" in path.read_text()
+
+
+def test_the_gateways_log_is_rotated_as_well(tmp_path):
+    """It is told which file its output goes to; a file that its output does not go to is left alone."""
+    path = tmp_path / "gateway.log"
+    program = (
+        "import logging, pathlib, sys\n"
+        "from educloud_lab.app.gateway_app import configure\n"
+        f"configure(logging.INFO, {str(path)!r}, 1000)\n"
+        "for number in range(100): logging.getLogger('educloud.gateway').info('line %d', number)\n"
+        "print('printed at the end', file=sys.stderr, flush=True)\n"
+    )
+    with path.open("ab") as stream:
+        subprocess.run([sys.executable, "-c", program], stdout=stream, stderr=stream, check=True, timeout=LIMIT_S)
+    assert {file.name for file in tmp_path.iterdir()} == {"gateway.log", "gateway.log.1", "gateway.log.2"}
+    assert path.read_text().endswith("printed at the end\n")
+    before = path.read_bytes()
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=LIMIT_S)
+    assert b"line 99" in ran.stderr
+    assert path.read_bytes() == before
 
 
 # The table
