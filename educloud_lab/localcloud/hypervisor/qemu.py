@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from educloud_lab.localcloud.hypervisor import qemu_disks, qemu_journal, qemu_layers
+from educloud_lab.localcloud.hypervisor import qemu_journal
 from educloud_lab.localcloud.hypervisor.base import (
-    DiskSpec,
     HypervisorError,
     MachineReport,
     MachineSpec,
@@ -26,7 +25,7 @@ from educloud_lab.localcloud.hypervisor.qemu_command import leg_of
 from educloud_lab.localcloud.hypervisor.qemu_console import ANSWERS, said_from_now, trim_log
 from educloud_lab.localcloud.hypervisor.qemu_launch import check_spec, find_binary
 from educloud_lab.localcloud.hypervisor.qemu_machine import Machine
-from educloud_lab.localcloud.hypervisor.qemu_monitor import Monitor, MonitorLostError
+from educloud_lab.localcloud.hypervisor.qemu_machine_disks import QemuMachineDisks
 from educloud_lab.localcloud.hypervisor.qemu_process import anonymous_bytes
 from educloud_lab.localcloud.hypervisor.qemu_queue import StartQueue, check_memory_for
 from educloud_lab.localcloud.hypervisor.qemu_record import MachineFiles
@@ -37,10 +36,8 @@ from educloud_lab.localcloud.network.slirp import SlirpNetwork
 
 log = logging.getLogger(__name__)
 
-UNPLUG_LIMIT_S = 20.0
 
-
-class QemuHypervisor:
+class QemuHypervisor(QemuMachineDisks):
     """Machines in QEMU on this host; keeps the contract of ``hypervisor.base.Hypervisor``.
 
     Parameters
@@ -75,6 +72,7 @@ class QemuHypervisor:
         room_to_resume_bytes: int = 64 * 1024 * 1024,
         disk_folder: Path | None = None,
     ) -> None:
+        super().__init__()
         self._run_dir = run_dir.absolute()
         self._log_dir = log_dir.absolute()
         self._binary = qemu_binary
@@ -85,8 +83,6 @@ class QemuHypervisor:
             accel, verdict_file or self._run_dir.parent / "acceleration.json", self._queue
         )
         self._warm = WarmStarts(templates_dir, self._queue, run_dir=self._run_dir, log_dir=self._log_dir)
-        self._machines: dict[str, Machine] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
         self._kills: dict[str, int] = {}
         self._restarts: set[asyncio.Task[None]] = set()
         self._strays = Strays(disk_folder)
@@ -178,49 +174,6 @@ class QemuHypervisor:
             # On its own: a caller that gives up must not leave a guest that is off and a process that is on.
             await asyncio.shield(self._restart(machine, between))
 
-    async def attach(self, instance_id: str, disk: DiskSpec) -> None:
-        """Plug a disk into a running machine; plugged already is success. Raises NoSlotError, HypervisorError."""
-        if not disk.path.is_file():
-            raise HypervisorError(f"The file of {disk.disk_id} is missing: {disk.path}. Nothing was attached.")
-        async with self._running(instance_id) as machine:
-            await qemu_disks.plug(machine.monitor, disk)
-
-    async def detach(self, instance_id: str, disk_id: str) -> None:
-        """Unplug a disk and wait until the guest let go; not plugged is success. Raises HypervisorError."""
-        if not self._is_running(instance_id):
-            return
-        async with self._lock(instance_id):
-            machine = self._machines[instance_id]
-            try:
-                await qemu_disks.unplug(machine.monitor, disk_id, limit_s=UNPLUG_LIMIT_S)
-            except MonitorLostError:
-                if machine.power().alive():
-                    raise  # else the machine ended meanwhile, and with it its hold on the disk
-
-    async def switch_disk(self, instance_id: str, disk_id: str, overlay: Path, tag: str) -> bool:
-        """Let the guest write to ``overlay`` from one moment on; False when nobody writes. Raises HypervisorError."""
-        return await self._with_disk(instance_id, lambda monitor: qemu_layers.switch(monitor, disk_id, overlay, tag))
-
-    async def take_up_layers(self, instance_id: str, disk_id: str, layers: Sequence[Path], base: Path | None) -> bool:
-        """Copy layers of a disk in use into its top one; False when nobody uses it. Raises HypervisorError."""
-        return await self._with_disk(instance_id, lambda monitor: qemu_layers.take_up(monitor, disk_id, layers, base))
-
-    async def resize_disk(self, instance_id: str, disk_id: str, size_bytes: int) -> bool:
-        """Grow a disk in use; False when nobody uses it. Raises HypervisorError."""
-        return await self._with_disk(instance_id, lambda monitor: qemu_layers.resize(monitor, disk_id, size_bytes))
-
-    async def _with_disk(self, instance_id: str, work: Callable[[Monitor], Awaitable[bool]]) -> bool:
-        """Do something to a disk of a running machine. Takes no lock: a reboot that holds it may wait for this."""
-        machine = self._machines.get(instance_id)
-        if machine is None or not machine.power().alive():
-            return False
-        try:
-            return await work(machine.monitor)
-        except MonitorLostError:
-            if machine.power().alive():
-                raise
-            return False  # it ended meanwhile, and nobody writes any more
-
     def resident_bytes(self) -> int:
         """Memory of the host that all machines' processes hold now, not counting what could be read again."""
         return sum(anonymous_bytes(machine.record.pid or 0) for machine in self._machines.values())
@@ -273,20 +226,6 @@ class QemuHypervisor:
 
     def _files(self, instance_id: str) -> MachineFiles:
         return MachineFiles(folder=self._run_dir / instance_id, log=self._log_dir / f"{instance_id}.log")
-
-    def _lock(self, instance_id: str) -> asyncio.Lock:
-        return self._locks.setdefault(instance_id, asyncio.Lock())
-
-    def _is_running(self, instance_id: str) -> bool:
-        machine = self._machines.get(instance_id)
-        return machine is not None and machine.power().alive()
-
-    @contextlib.asynccontextmanager
-    async def _running(self, instance_id: str) -> AsyncIterator[Machine]:
-        async with self._lock(instance_id):
-            if not self._is_running(instance_id):
-                raise HypervisorError(f"{instance_id} does not run.")
-            yield self._machines[instance_id]
 
     async def _launch(self, spec: MachineSpec, binary: str, check_wanted: Callable[[], None]) -> Machine:
         accel = await self._acceleration.choose(spec.kernel, binary)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,10 +14,10 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud import events
 from educloud_lab.localcloud.cloud import Cloud
 from educloud_lab.localcloud.hypervisor.base import DiskSpec, Hypervisor, HypervisorError, MachineReport, MachineSpec
-from educloud_lab.localcloud.state.tables import Attachment, Image, Instance, Snapshot, Volume
-from educloud_lab.localcloud.work.boots import boot_of
+from educloud_lab.localcloud.state.tables import Attachment, Instance, Volume
 from educloud_lab.localcloud.work.diskroom import DiskMaker, root_path, serial, volume_path
-from educloud_lab.localcloud.work.snapshots import Snapshots, layer_id
+from educloud_lab.localcloud.work.plans import Plan, base_of, read_plan, spec_of
+from educloud_lab.localcloud.work.snapshots import Snapshots
 
 log = logging.getLogger("educloud.cloud.machines")
 
@@ -31,23 +30,6 @@ class Metadata(Protocol):
 
     async def withdraw(self, instance_id: str) -> None:
         """Stop serving it. Repeatable."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What a start needs, read in one transaction."""
-
-    row: Instance
-    image: Image
-    root_volume: Volume | None
-    base: Path | None
-    layer: str  # the snapshot that has to be held while a root is put on it
-    disks: tuple[DiskSpec, ...]
-
-    def volume_ids(self) -> list[str]:
-        """Return the volumes whose files the start opens."""
-        root = [] if self.root_volume is None else [self.root_volume.id]
-        return [*root, *(disk.disk_id for disk in self.disks)]
 
 
 class Machines:
@@ -75,7 +57,7 @@ class Machines:
 
     async def start(self, instance_id: str) -> bool:
         """Take a pending instance to running; False when it has to be tried again later."""
-        plan = await self._database.run(lambda session: self._plan(session, instance_id))
+        plan = await self._database.run(lambda session: read_plan(session, self._folders, instance_id))
         if plan is None:
             return True
         if message := self._cloud.faults.gave_up(instance_id):
@@ -157,60 +139,23 @@ class Machines:
         if self._metadata is not None:
             await self._metadata.withdraw(instance_id)
 
-    def _plan(self, session: Session, instance_id: str) -> _Plan | None:
-        row = session.get(Instance, instance_id)
-        if row is None or row.state != "pending":
-            return None
-        image = session.get(Image, row.image_id)
-        assert image is not None  # images are deregistered, never deleted
-        root_volume = None
-        disks: list[DiskSpec] = []
-        for attachment in session.scalars(
-            select(Attachment).where(Attachment.instance_id == instance_id).order_by(Attachment.device)
-        ):
-            if attachment.is_root:
-                root_volume = session.get(Volume, attachment.volume_id)
-            elif attachment.state == "attached":
-                path = volume_path(self._folders, attachment.volume_id)
-                disks.append(DiskSpec(attachment.volume_id, path, serial(attachment.volume_id, attachment.device)))
-        base = self._folders.cloud / image.folder / image.files["root"] if "root" in image.files else None
-        snapshot = None
-        if root_volume is not None and root_volume.snapshot_id:
-            snapshot = session.get(Snapshot, root_volume.snapshot_id)
-            base = self._folders.cloud / snapshot.file if snapshot is not None else base
-        return _Plan(row, image, root_volume, base, layer_id(snapshot), tuple(disks))
-
-    async def _root(self, plan: _Plan) -> DiskSpec:
+    async def _root(self, plan: Plan) -> DiskSpec:
         """Make the root disk unless an earlier attempt made it."""
         if plan.root_volume is None:
             path = root_path(self._folders, plan.row.id)
             if not await asyncio.to_thread(path.exists):
-                await self._disks.create_overlay(path, _base(plan), None)
+                await self._disks.create_overlay(path, base_of(plan), None)
             return DiskSpec("root", path, "euca-root")
         path = volume_path(self._folders, plan.root_volume.id)
         if plan.root_volume.state == "creating" and not await asyncio.to_thread(path.exists):
             async with self._snapshots.held([plan.root_volume.id], plan.layer):
-                await self._disks.create_overlay(path, _base(plan), plan.root_volume.size_gib << 30)
+                await self._disks.create_overlay(path, base_of(plan), plan.root_volume.size_gib << 30)
         return DiskSpec("root", path, serial(plan.root_volume.id, "/dev/sda"))
 
-    def _spec(self, plan: _Plan, root: DiskSpec) -> MachineSpec:
-        kind = self._cloud.types[plan.row.instance_type]
-        boot = boot_of(plan.image, self._folders)
-        return MachineSpec(
-            instance_id=plan.row.id,
-            architecture=boot.architecture,
-            cpus=kind.cpus,
-            memory_bytes=kind.memory_bytes,
-            root=root,
-            kernel=boot.kernel,
-            ramdisk=boot.ramdisk,
-            kernel_args=boot.kernel_args,
-            mac=plan.row.mac,
-            address=plan.row.address,
-            metadata_socket=self.socket(plan.row.id),
-            console_path=self._cloud.console_path(plan.row.id),
-            disks=plan.disks,
-        )
+    def _spec(self, plan: Plan, root: DiskSpec) -> MachineSpec:
+        row = plan.row
+        kind = self._cloud.types[row.instance_type]
+        return spec_of(plan, self._folders, kind, root, self.socket(row.id), self._cloud.console_path(row.id))
 
     def _has_started(self, session: Session, instance_id: str, template: str) -> None:
         row = session.get(Instance, instance_id)
@@ -285,17 +230,11 @@ def _because(reason: str) -> str:
     return details.strip("[]") or words.strip() or name.lower().replace("_", " ")
 
 
-def _base(plan: _Plan) -> Path:
-    if plan.base is None:
-        raise HypervisorError(f"The disk that {plan.image.id} begins with is gone. Nothing was started.")
-    return plan.base
-
-
 def _root_of(session: Session, instance_id: str) -> list[tuple[Attachment, Volume]]:
-    query = select(Attachment).where(Attachment.instance_id == instance_id, Attachment.is_root)
-    found = []
-    for attachment in session.scalars(query):
-        volume = session.get(Volume, attachment.volume_id)
-        if volume is not None:
-            found.append((attachment, volume))
-    return found
+    query = select(Attachment, Volume).join(Volume, Volume.id == Attachment.volume_id)
+    return [
+        (attachment, volume)
+        for attachment, volume in session.execute(
+            query.where(Attachment.instance_id == instance_id, Attachment.is_root)
+        )
+    ]

@@ -6,8 +6,10 @@ left to the supervisor's watch, which tells by the hypervisor's reports how they
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -44,6 +46,10 @@ class Recovery:
         """Do it. Repeatable."""
         reports = await self._hypervisor.report_all()
         rows = {row.id: row for row in await self._cloud.database.run(lambda s: list(s.scalars(select(Instance))))}
+        # All at once, and below only what is there: thousands of machines may have been left.
+        attachments = await self._cloud.database.run(_attachments)
+        folders = self._cloud.settings.folders
+        roots = await asyncio.to_thread(_names, folders.roots)
         for instance_id, report in reports.items():
             row = rows.get(instance_id)
             if row is None or row.state in ("stopped", "terminated"):
@@ -54,15 +60,15 @@ class Recovery:
                 if row.resume:  # the process was killed while it shut machines down; this one did not go yet
                     await self._cloud.database.run(lambda session, key=row.id: _goes_on(session, key))  # type: ignore[misc]  # bound now
                 await self._machines.serve_metadata(instance_id)
-                await self._match_disks(instance_id, report)
+                await self._match_disks(instance_id, report, attachments.get(instance_id, {}))
         for row in rows.values():
             report = report_of(reports, row.id)
             if row.state == "running" and report.state not in LIVE and (row.resume or report.reason == LOST):
                 await self._hypervisor.forget(row.id)
                 reason = "" if row.resume else "the cloud had lost hold of it, so it was switched off and on"
                 await self._cloud.database.run(lambda session, key=row.id, r=reason: self._resume(session, key, r))  # type: ignore[misc]  # bound now
-            elif row.state == "terminated":  # its root may have outlived the process that recorded its end
-                await self._disks.delete(root_path(self._cloud.settings.folders, row.id))
+            elif row.state == "terminated" and (root := root_path(folders, row.id)).name in roots:
+                await self._disks.delete(root)  # it outlived the process that recorded its machine's end
 
     def _resume(self, session: Session, instance_id: str, why: str) -> None:
         row = session.get(Instance, instance_id)
@@ -71,14 +77,8 @@ class Recovery:
             text = "starts again with the cloud" if not why else f"starts again: {why}"
             events.record(session, self._cloud.now(), "instance", row.id, text, owner=row.owner)
 
-    async def _match_disks(self, instance_id: str, report: MachineReport) -> None:
+    async def _match_disks(self, instance_id: str, report: MachineReport, wanted: Mapping[str, Attachment]) -> None:
         """Plug what the rows say is attached, unplug what they do not know."""
-
-        def read(session: Session) -> dict[str, Attachment]:
-            query = select(Attachment).where(Attachment.instance_id == instance_id, Attachment.is_root.is_(False))
-            return {row.volume_id: row for row in session.scalars(query)}
-
-        wanted = await self._cloud.database.run(read)
         folders = self._cloud.settings.folders
         try:
             for volume_id, row in wanted.items():
@@ -90,6 +90,18 @@ class Recovery:
                     await self._hypervisor.detach(instance_id, volume_id)
         except (HypervisorError, OSError) as error:
             log.warning("Volumes of %s are not as recorded: %s", instance_id, error)
+
+
+def _attachments(session: Session) -> dict[str, dict[str, Attachment]]:
+    """Return what is attached besides system disks: by machine, then by volume."""
+    found: dict[str, dict[str, Attachment]] = {}
+    for row in session.scalars(select(Attachment).where(Attachment.is_root.is_(False))):
+        found.setdefault(row.instance_id, {})[row.volume_id] = row
+    return found
+
+
+def _names(folder: Path) -> frozenset[str]:
+    return frozenset(path.name for path in folder.iterdir()) if folder.exists() else frozenset()
 
 
 def _goes_on(session: Session, instance_id: str) -> None:
