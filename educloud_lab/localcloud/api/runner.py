@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -28,11 +29,11 @@ class _NotHttp(logging.Filter):
 log.addFilter(_NotHttp())
 
 
-def runner_of(application: web.Application, **options: Any) -> web.AppRunner:
-    """Return what serves the application.
+SERVED: Mapping[str, Any] = {"access_log": None, "auto_decompress": False, "logger": log}
+"""How bodies are taken: they are not unpacked, since signatures are over what was sent, and a small packed body may be
+a huge one."""
 
-    Bodies are not unpacked: signatures are over what was sent, and a small packed body may be a huge one.
-    """
-    return web.AppRunner(
-        application, access_log=None, handle_signals=False, auto_decompress=False, logger=log, **options
-    )
+
+def runner_of(application: web.Application, **options: Any) -> web.AppRunner:
+    """Return what serves the application."""
+    return web.AppRunner(application, handle_signals=False, **SERVED, **options)

@@ -23,16 +23,14 @@ _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|\+00:00)?"
 Pairs = Sequence[tuple[str, str]]
 
 
-def parameters(method: str, query: Pairs, body: bytes) -> list[tuple[str, str]]:
-    """Return every parameter of a request, those of a form as well.
+def parameters(query: Pairs, body: bytes) -> list[tuple[str, str]]:
+    """Return every parameter that a request is answered by, those of a form as well, whatever the method.
 
     Raises
     ------
     ValueError
         The body is not a form.
     """
-    if method != "POST" or not body:
-        return list(query)
     return [*query, *parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=2000)]
 
 

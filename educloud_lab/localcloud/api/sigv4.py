@@ -68,7 +68,7 @@ def verify(request: SignedRequest, accounts: Accounts, now: datetime, skew_s: in
         No or an unreadable signature, an unknown key, another secret, too old or from the future.
     """
     if "authorization" not in request.headers and "X-Amz-Signature" not in dict(request.query):
-        pairs = sigv2.parameters(request.method, request.query, request.body)
+        pairs = sigv2.parameters(request.query, request.body)
         if sigv2.is_signed(pairs):
             return _verify_version_2(request, pairs, accounts, now, skew_s)
     claim = _header_claim(request) if "authorization" in request.headers else _query_claim(request)

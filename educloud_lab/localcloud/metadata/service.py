@@ -6,14 +6,17 @@ cloud's process they are made again by :meth:`MetadataService.serve`; in between
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
-from educloud_lab.localcloud.api.runner import runner_of
+from educloud_lab.localcloud.api.runner import SERVED
 from educloud_lab.localcloud.metadata.tree import lookup
 from educloud_lab.localcloud.metadata.view import MetadataView
 
@@ -23,6 +26,33 @@ Provider = Callable[[str], Awaitable[MetadataView | None]]
 """Gives the view of one instance from the cloud's state, None for an unknown one."""
 
 _SHUTDOWN_S = 1.0
+_KEEPALIVE_S = 5
+_AT_ONCE = 16
+"""Connections of one machine. Its guest decides how many it asks for, and they all take files of this process."""
+
+
+class _Server(web.Server):
+    """An HTTP server of which no machine gets more than its share."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._places: dict[web.RequestHandler, str] = {}
+        self._taken: Counter[str] = Counter()
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        place = str(transport.get_extra_info("sockname"))
+        self._places[handler] = place
+        self._taken[place] += 1
+        if self._taken[place] > _AT_ONCE:
+            transport.abort()
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        place = self._places.pop(handler, "")
+        self._taken[place] -= 1
+        if self._taken[place] <= 0:
+            del self._taken[place]
 
 
 class MetadataService:
@@ -35,17 +65,16 @@ class MetadataService:
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
         self._sites: dict[str, web.UnixSite] = {}
         self._instances: dict[str, str] = {}
 
     async def open(self) -> None:
         """Make ready to serve. Repeatable."""
         if self._runner is None:
-            application = web.Application()
-            application.router.add_get("/{path:.*}", self._get)
             # Guests are not trusted with our patience: a connection that asks nothing is closed soon.
-            runner = runner_of(application, keepalive_timeout=5, shutdown_timeout=_SHUTDOWN_S)
+            server = _Server(self._get, keepalive_timeout=_KEEPALIVE_S, **SERVED)
+            runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
             await runner.setup()
             self._runner = runner
 
@@ -91,11 +120,13 @@ class MetadataService:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _get(self, request: web.Request) -> web.Response:
+    async def _get(self, request: web.BaseRequest) -> web.Response:
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, text="405 - Method Not Allowed\n", headers={"Allow": "GET,HEAD"})
         socket = request.transport.get_extra_info("sockname") if request.transport is not None else None
         instance_id = self._instances.get(str(socket))
         view = None if instance_id is None else await self._provider(instance_id)
-        body = None if view is None else lookup(view, request.match_info["path"])
+        body = None if view is None else lookup(view, request.path)
         if body is None:
             return web.Response(status=404, text="404 - Not Found\n")
         return web.Response(body=body, content_type="text/plain")

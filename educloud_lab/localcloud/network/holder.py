@@ -19,9 +19,11 @@ import ipaddress
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,10 @@ IDLE_S = 15.0
 _LOOK_S = 3.0
 _LINE_BYTES = 16 << 20
 _SOCKETS_AT_ONCE = 512
+_METADATA_AT_ONCE = 16
+"""Connections of one machine: a guest's own programs ask one at a time, and all machines share this process."""
+_ACCEPT_AGAIN_S = 0.2
+_MOST_FILES = 65536
 
 log = logging.getLogger("educloud.network")
 
@@ -58,6 +64,7 @@ class Holder:
         self.ended = asyncio.Event()
         self._clouds = 0
         self._waiting = 0
+        self._asking: Counter[str] = Counter()  # machines' connections to their metadata, by address
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, path: Path) -> None:
@@ -107,19 +114,29 @@ class Holder:
 
     async def _metadata(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Hand a machine's request to the socket that is its own: its address cannot be another's (``rules``)."""
-        path = self.metadata.get(writer.get_extra_info("peername")[0])
+        address = writer.get_extra_info("peername")[0]
+        path = self.metadata.get(address)
+        self._asking[address] += 1
         try:
-            if path is not None:
+            if path is not None and self._asking[address] <= _METADATA_AT_ONCE:
                 await relay(reader, writer, *await asyncio.open_unix_connection(path))
         except OSError:
             pass  # the cloud is being restarted: the machine sees the connection close, and asks again
         finally:
+            self._asking[address] -= 1
+            if not self._asking[address]:
+                del self._asking[address]
             writer.close()
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            connection, _ = await loop.sock_accept(listening)
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except OSError as error:  # too many files are open, say: this loop is the gateway's only way in
+                log.warning("nobody is let in for a moment: %s", error)
+                await asyncio.sleep(_ACCEPT_AGAIN_S)
+                continue
             if self._waiting >= _SOCKETS_AT_ONCE:
                 connection.close()
                 continue
@@ -220,6 +237,9 @@ def main() -> None:
     parser.add_argument("--network", required=True)
     parser.add_argument("--outbound", action="store_true")
     arguments = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))  # 1024 are not many for all machines together
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     asyncio.run(_main(arguments.socket, arguments.network, arguments.outbound))
 

@@ -1,5 +1,7 @@
 """The metadata tree as EC2 shows it, and who is shown which, over real unix sockets."""
 
+import asyncio
+import contextlib
 from dataclasses import replace
 
 import aiohttp
@@ -142,6 +144,21 @@ async def test_no_header_makes_it_another(cloud, tmp_path):
 async def test_what_is_missing_is_404_and_nothing_can_be_put(cloud, tmp_path):
     assert (await get(tmp_path / "i-2.sock", "/latest/user-data"))[0] == 404
     assert (await get(tmp_path / "i-1.sock", "/latest/api/token", "PUT"))[0] == 405
+
+
+async def test_one_machine_cannot_take_all_connections(cloud, tmp_path):
+    held = [await asyncio.open_unix_connection(tmp_path / "i-1.sock") for _ in range(17)]
+    async with asyncio.timeout(20):
+        with contextlib.suppress(ConnectionResetError):
+            assert await held[-1][0].read() == b""  # one too many is closed at once
+    assert (await get(tmp_path / "i-2.sock", "/latest/meta-data/instance-id"))[1] == b"i-2"
+    for _, writer in held:
+        writer.close()
+    async with asyncio.timeout(20):
+        while True:  # and when it let go of some, it is served again
+            with contextlib.suppress(aiohttp.ClientError):
+                assert (await get(tmp_path / "i-1.sock", "/latest/meta-data/instance-id"))[1] == b"i-1"
+                break
 
 
 async def test_the_state_is_read_at_each_request(cloud, tmp_path):

@@ -73,6 +73,13 @@ def test_another_host_or_method_is_refused():
         check(method="POST")
 
 
+def test_a_body_that_was_put_to_a_signed_address_is_refused():
+    """Parameters of the body are answered whatever the method is: so they have to be signed whatever it is."""
+    request = SignedRequest("GET", "/", PAIRS, {"host": (HOST,)}, b"Action=TerminateInstances&InstanceId.1=i-1")
+    with pytest.raises(AuthError, match="Signature validation failed"):
+        verify(request, ACCOUNTS, NOW)
+
+
 def test_an_unknown_key_is_refused():
     with pytest.raises(AuthError, match="Invalid access key"):
         check(change(AWSAccessKeyId="AKIAI44QH8DHBEXAMPLE"))
