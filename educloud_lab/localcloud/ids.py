@@ -10,7 +10,7 @@ from educloud_lab.localcloud.errors import ApiError, invalid
 
 _HEX = r"(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{17})"
 _INSTANCE = re.compile(rf"i-{_HEX}")
-_NAMES = {"vol": "volume", "snap": "snapshot", "emi": "image", "ami": "image", "sg": "groupId"}
+_NAMES = {"vol": "volume", "snap": "snapshotId", "emi": "image", "ami": "image", "sg": "groupId", "i": "instanceId"}
 
 
 def new_id(prefix: str, digits: int = 17) -> str:
@@ -25,11 +25,16 @@ def check_instance_id(text: str) -> str:
     return text.lower()
 
 
-def check_id(text: str, prefix: str, *more: str) -> str:
-    """Return the id in lower case; raises ``InvalidParameterValue`` as Eucalyptus words it."""
+def check_id(text: str, prefix: str, *more: str, what: str = "") -> str:
+    """Return the id in lower case; raises ``InvalidParameterValue`` as Eucalyptus words it.
+
+    Parameters
+    ----------
+    what : how the parameter is called in the message, where not as usual (listings say ``volumes``).
+    """
     prefixes = (prefix, *more)
     if not re.fullmatch(rf"(?:{'|'.join(prefixes)})-{_HEX}", text):
-        what = _NAMES.get(prefix, prefix)
+        what = what or _NAMES.get(prefix, prefix)
         raise invalid(f"Value ({text[:100]}) for parameter {what} is invalid. Expected: '{prefix}-...'.")
     return text.lower()
 

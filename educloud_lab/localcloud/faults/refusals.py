@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 _USER = "admin"  # each account has one user
 
 
+def over_quota(*, aws: bool) -> ApiError:
+    """Error for more instances than a quota allows; Eucalyptus's front end rewrites it like a want of room."""
+    if aws:
+        return ApiError("InstanceLimitExceeded", "You have requested more instances than your limit allows.")
+    return ApiError("ServiceUnavailable", f"Quota exceeded while trying to create: instance by user: {_USER}", 503)
+
+
 def refuse(
     faults: Faults,
     account_id: str,
@@ -44,10 +51,7 @@ def refuse(
     for fault in faults.of("quota"):
         starts = operation == "RunInstances"  # a stopped instance counts already
         if starts and fault.parameters["what"] in ("instances", "both") and fault.strikes(target):
-            if aws:
-                raise ApiError("InstanceLimitExceeded", "You have requested more instances than your limit allows.")
-            message = f"Quota exceeded while trying to create: instance by user: {_USER}"
-            raise ApiError("ServiceUnavailable", message, 503)
+            raise over_quota(aws=aws)
     for fault in faults.of("capacity"):
         if fault.strikes(target):
             message = f"Not enough resources (0 in {zone} < {least}): vm instances."

@@ -41,7 +41,8 @@ async def describe_instance_attribute(cloud: Cloud, caller: Caller, params: dict
     """Return one attribute."""
     instance_id, attribute = require(params, "InstanceId"), require(params, "Attribute")
     if attribute != "blockDeviceMapping" and attribute not in _VALUES:
-        raise invalid(f"Value ({attribute[:60]}) for parameter attribute is invalid.")
+        # With a leading space, as some of Eucalyptus's codes have it.
+        raise ApiError(" InvalidParameterValue", f"Invalid value for attribute ({attribute[:60]})")
 
     def work(session: Session) -> dict[str, Any]:
         row = find_instance(session, caller, instance_id)
@@ -89,7 +90,7 @@ def _stopped(row: Instance) -> None:
 def _type(_session: Session, cloud: Cloud, row: Instance, value: Any) -> None:
     _stopped(row)
     if value not in cloud.types or value not in cloud.model.behaviour.types:
-        raise invalid(f"Invalid instance type: {str(value)[:60]}")
+        raise ApiError("InvalidInstanceAttributeValue", f"The instanceType '{str(value)[:60]}' is invalid.")
     row.instance_type = str(value)
 
 

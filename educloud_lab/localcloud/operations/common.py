@@ -25,6 +25,7 @@ from educloud_lab.localcloud.state.tables import (
 T = TypeVar("T")
 VERBOSE = "verbose"
 MAX_TAGS = 50
+MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS = 127, 255
 
 _OWNED: tuple[tuple[type[Instance | Volume | SecurityGroup], str], ...] = (
     (Instance, "instance"),
@@ -56,9 +57,9 @@ def find_instance(session: Session, caller: Caller, text: str) -> Instance:
     return row
 
 
-def find_volume(session: Session, caller: Caller, text: str) -> Volume:
+def find_volume(session: Session, caller: Caller, text: str, *, what: str = "") -> Volume:
     """Return the caller's volume; a deleted one does not exist any more."""
-    volume_id = check_id(text, "vol")
+    volume_id = check_id(text, "vol", what=what)
     row = session.get(Volume, volume_id)
     if row is None or row.state == "deleted" or not may_use(caller, row.owner):
         raise ApiError("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist")
@@ -96,16 +97,18 @@ def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def read_tags(entries: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:
-    """Check tags as they came; raises the errors that Eucalyptus has for them."""
+    """Check tags as they came; raises the errors that Eucalyptus has for them (TagHelper.validateTags)."""
     tags: dict[str, str] = {}
     for entry in entries or ():
-        key, value = entry.get("Key", ""), entry.get("Value", "")
-        if not key or len(key) > 127:
-            raise invalid(f"Tag key is invalid: {key[:140]}")
-        if len(value) > 255:
-            raise invalid(f"Tag value is too long for key {key}")
-        if key.lower().startswith(("aws:", "euca:")):
-            raise invalid(f"Tag keys starting with 'aws:' and 'euca:' are reserved: {key}")
+        key, value = str(entry.get("Key", "")).strip(), str(entry.get("Value", "")).strip()
+        if key.startswith(("aws:", "euca:")):
+            raise invalid("Tag keys starting with 'aws:' and 'euca:' are reserved for internal use")
+        if not key or len(key) > MAX_KEY_CHARACTERS:
+            raise invalid(f"Tag key exceeds the maximum length of {MAX_KEY_CHARACTERS} characters")
+        if len(value) > MAX_VALUE_CHARACTERS:
+            raise invalid(f"Tag value exceeds the maximum length of {MAX_VALUE_CHARACTERS} characters")
+        if key in tags:
+            raise invalid("Duplicate tag key")
         tags[key] = value
     return tags
 
@@ -158,4 +161,4 @@ def resource_type(session: Session, caller: Caller, resource_id: str) -> str | N
 
 def _check_count(count: int) -> None:
     if count > MAX_TAGS:
-        raise ApiError("TagLimitExceeded", f"The maximum number of tags for a resource has been reached: {MAX_TAGS}")
+        raise ApiError("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")

@@ -113,7 +113,8 @@ async def stop_instances(cloud: Cloud, caller: Caller, params: dict[str, Any]) -
 
     def stop(_session: Session, row: Instance) -> bool:
         if row.root_device_type != "ebs":
-            raise ApiError("UnsupportedOperation", f"The instance '{row.id}' does not have an 'ebs' root device type.")
+            message = f"The instance '{row.id}' does not have an 'ebs' root device type and cannot be stopped."
+            raise ApiError("UnsupportedOperation", message)
         if row.state in ("shutting-down", "terminated"):
             message = f"This instance '{row.id}' is not in a state from which it can be stopped."
             raise ApiError("IncorrectInstanceState", message)
@@ -132,11 +133,7 @@ async def terminate_instances(cloud: Cloud, caller: Caller, params: dict[str, An
 
     def terminate(_session: Session, row: Instance) -> bool:
         if row.disable_termination and row.state != "terminated":
-            raise ApiError(
-                "OperationNotPermitted",
-                f"The instance '{row.id}' may not be terminated. Modify its 'disableApiTermination' instance attribute"
-                " and try again.",
-            )
+            raise ApiError("OperationNotPermitted", f"Termination protection enabled for instance {row.id}")
         if row.state not in ("shutting-down", "terminated"):
             row.state, row.reason = "shutting-down", "USER_TERMINATED:  -- []"
         return True

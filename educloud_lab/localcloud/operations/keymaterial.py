@@ -17,7 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from educloud_lab.localcloud.errors import ApiError
-from educloud_lab.localcloud.operations.keypairs import KINDS
+
+KEY_BITS = (1024, 2048, 4096)
+"""Lengths of RSA keys that can be imported (KeyPairManager.decodeKeyMaterial; AWS takes the same)."""
 
 
 def make(kind: str) -> tuple[str, str, str]:
@@ -43,9 +45,9 @@ def read_public(material: str, kinds: tuple[str, ...]) -> tuple[str, str]:
     Raises
     ------
     ApiError
-        It is no key, or of a kind that the profile does not have.
+        It is no key, or of a kind or length that clouds of the profile do not take.
     """
-    bad = ApiError("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
+    bad = ApiError("InvalidKey.Format", "Invalid or unsupported key format")
     try:
         key = load_ssh_public_key(base64.b64decode(material, validate=True).strip())
     except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
@@ -53,9 +55,9 @@ def read_public(material: str, kinds: tuple[str, ...]) -> tuple[str, str]:
     if isinstance(key, ed25519.Ed25519PublicKey) and "ssh-ed25519" in kinds:
         public = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         return public, _sha256(public)
-    if not isinstance(key, rsa.RSAPublicKey):
-        names = " or ".join(KINDS[kind].upper() for kind in kinds)
-        raise ApiError("InvalidKey.Format", f"Key is not in valid OpenSSH public key format ({names} keys only)")
+    # ssh-keygen makes RSA keys of 3072 bits unless told otherwise: neither Eucalyptus nor AWS takes those.
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size not in KEY_BITS:
+        raise bad
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     public = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return public, _colons(hashlib.md5(der, usedforsecurity=False).hexdigest())

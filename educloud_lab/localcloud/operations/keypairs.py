@@ -17,6 +17,7 @@ from educloud_lab.localcloud.operations.common import (
     put_tags,
     require,
     specified_tags,
+    split_verbose,
     tag_list,
     tags_of,
 )
@@ -62,15 +63,16 @@ async def import_key_pair(cloud: Cloud, caller: Caller, params: dict[str, Any]) 
 
 async def describe_key_pairs(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """List the caller's key pairs."""
-    names = [name for name in params.get("KeyNames", ()) if name != "verbose"]
+    names, everybody = split_verbose(params.get("KeyNames", ()), caller)
     owner = caller.account.account_id
 
     def work(session: Session) -> tuple[list[KeyPair], dict[str, dict[str, str]]]:
-        rows = session.scalars(select(KeyPair).where(KeyPair.owner == owner).order_by(KeyPair.name))
+        query = select(KeyPair).order_by(KeyPair.name, KeyPair.owner)
+        rows = session.scalars(query if everybody else query.where(KeyPair.owner == owner))
         return list(rows), tags_of(session, owner, "key-pair")
 
     pairs, tags = await cloud.database.run(work)
-    numbers = {pair.name: pair_id(owner, pair.name, pair.fingerprint) for pair in pairs}
+    numbers = {(pair.owner, pair.name): pair_id(pair.owner, pair.name, pair.fingerprint) for pair in pairs}
     wanted = params.get("KeyPairIds", ())
     for number in wanted:
         if number not in numbers.values():
@@ -78,13 +80,17 @@ async def describe_key_pairs(cloud: Cloud, caller: Caller, params: dict[str, Any
     for name in names:
         if name not in {pair.name for pair in pairs}:
             raise ApiError("InvalidKeyPair.NotFound", f"The key pair '{name[:255]}' does not exist")
-    kept = [pair for pair in pairs if not (names or wanted) or pair.name in names or numbers[pair.name] in wanted]
-    kept = filters.apply(kept, params.get("Filters"), _FILTERS, lambda pair: tags.get(numbers[pair.name], {}))
+
+    def number_of(pair: KeyPair) -> str:
+        return numbers[pair.owner, pair.name]
+
+    kept = [pair for pair in pairs if not (names or wanted) or pair.name in names or number_of(pair) in wanted]
+    kept = filters.apply(kept, params.get("Filters"), _FILTERS, lambda pair: tags.get(number_of(pair), {}))
     shown = [
         {
-            "KeyName": pair.name, "KeyFingerprint": pair.fingerprint, "KeyPairId": numbers[pair.name],
+            "KeyName": pair.name, "KeyFingerprint": pair.fingerprint, "KeyPairId": number_of(pair),
             "KeyType": KINDS.get(pair.public_key.partition(" ")[0], "rsa"),
-            "Tags": tag_list(tags.get(numbers[pair.name], {})),
+            "Tags": tag_list(tags.get(number_of(pair), {})),
         }
         for pair in kept
     ]  # fmt: skip

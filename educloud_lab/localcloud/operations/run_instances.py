@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from educloud_lab.localcloud.capacity import capacity, not_enough
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
+from educloud_lab.localcloud.faults.refusals import over_quota
 from educloud_lab.localcloud.ids import mac_address
 from educloud_lab.localcloud.operations.common import put_tags, require, specified_tags
 from educloud_lab.localcloud.operations.images import find_image
@@ -54,7 +55,7 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
             if cloud.model.behaviour.checks_tokens:
                 _same(rows[0], cloud, params)
             return views_of(session, owner, rows).reservations(rows)[0]
-    least, most = _counts(params)
+    least, most = _counts(cloud, params)
     at_power_off = "stop"
     if cloud.model.behaviour.shutdown_behaviour:
         at_power_off = check_shutdown_behaviour(params.get("InstanceInitiatedShutdownBehavior") or "stop")
@@ -157,19 +158,19 @@ def check_user_data(text: str) -> str:
     try:
         decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise invalid("User data is not valid base64") from error
+        raise invalid("User data decoding error.") from error
     if len(decoded) > MAX_USER_DATA_BYTES:
         raise invalid(f"User data may not exceed {MAX_USER_DATA_BYTES // 1024} KB")
     return text
 
 
-def _counts(params: dict[str, Any]) -> tuple[int, int]:
+def _counts(cloud: Cloud, params: dict[str, Any]) -> tuple[int, int]:
     least = params.get("MinCount", 1)
     most = params.get("MaxCount", least)
     if least < 1 or most < least:
         raise invalid(f"Invalid value for minCount, maxCount: {least}, {most}")
     if most > MAX_COUNT:
-        raise ApiError("InstanceLimitExceeded", f"At most {MAX_COUNT} instances may be started at once.")
+        raise over_quota(aws=cloud.model.profile == "aws")
     return least, most
 
 

@@ -104,7 +104,7 @@ def boots_like(session: Session, volume: Volume) -> str:
 async def describe_snapshots(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """List the caller's snapshots and those that they may use."""
     texts, verbose = split_verbose(params.get("SnapshotIds", ()), caller)
-    ids = [check_id(text, "snap") for text in texts]
+    ids = [check_id(text, "snap", what="snapshots") for text in texts]
     owner = caller.account.account_id
 
     def work(session: Session) -> tuple[list[Snapshot], set[str], dict[str, dict[str, str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import select
@@ -21,6 +22,18 @@ _FILTERS: dict[str, filters.Values[Tag]] = {
 }
 
 
+_WELL_FORMED = re.compile(r"[a-z]{1,32}-[0-9a-fA-F]{8}(?:[0-9a-fA-F]{9})?", re.ASCII)
+_NOT_THERE = {
+    "i": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
+    "vol": ("InvalidVolume.NotFound", "The volume '{}' does not exist"),
+    "snap": ("InvalidSnapshot.NotFound", "The snapshot '{}' does not exist."),
+    "sg": ("InvalidGroup.NotFound", "The security group '{}' does not exist"),
+    **dict.fromkeys(
+        ("ami", "aki", "ari", "emi", "eki", "eri"), ("InvalidAMIID.NotFound", "The image ID '{}' does not exist")
+    ),
+}
+
+
 async def create_tags(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """Set tags on resources of the caller."""
     resources, tags = require(params, "Resources", "ResourceId"), read_tags(require(params, "Tags", "Tag"))
@@ -35,16 +48,19 @@ async def create_tags(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> d
 
 
 async def delete_tags(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
-    """Remove tags; with a value only where it agrees, without any tag all of them."""
+    """Remove tags; with a value only where it agrees. Without any tag AWS removes all, Eucalyptus none."""
     resources, entries = require(params, "Resources", "ResourceId"), params.get("Tags")
+    everything = not entries and cloud.model.profile == "aws"
 
     def work(session: Session) -> None:
         for resource_id in resources:
-            _kind(session, caller, resource_id)
+            # One that is not there is passed over (TagManager.deleteTags looks it up with required=false).
+            if not _WELL_FORMED.fullmatch(resource_id):
+                _kind(session, caller, resource_id)
             rows = select(Tag).where(Tag.owner == caller.account.account_id, Tag.resource_id == resource_id.lower())
             for tag in session.scalars(rows):
-                if entries is None or any(
-                    e.get("Key") == tag.key and e.get("Value", tag.value) == tag.value for e in entries
+                if everything or any(
+                    e.get("Key") == tag.key and e.get("Value", tag.value) == tag.value for e in entries or ()
                 ):
                     session.delete(tag)
 
@@ -70,7 +86,12 @@ async def describe_tags(cloud: Cloud, caller: Caller, params: dict[str, Any]) ->
 
 
 def _kind(session: Session, caller: Caller, resource_id: str) -> str:
+    """Return what kind of resource it is; raises what Eucalyptus's TagManager says of one that is not there."""
     kind = resource_type(session, caller, resource_id)
-    if kind is None:
-        raise ApiError("InvalidID", f"The ID '{resource_id[:100]}' is not valid")
-    return kind
+    if kind is not None:
+        return kind
+    prefix = resource_id.partition("-")[0]
+    if prefix in _NOT_THERE and _WELL_FORMED.fullmatch(resource_id):
+        code, words = _NOT_THERE[prefix]
+        raise ApiError(code, words.format(resource_id))
+    raise ApiError("InvalidID", f"The ID '{resource_id[:100]}' is not valid")

@@ -27,7 +27,7 @@ async def describe_volume_status(cloud: Cloud, caller: Caller, params: dict[str,
 
     def work(session: Session) -> list[Volume]:
         if ids:
-            return [find_volume(session, caller, text) for text in ids]
+            return [find_volume(session, caller, text, what="volumes") for text in ids]
         query = (
             select(Volume).where(Volume.state.not_in(("deleting", "deleted"))).order_by(Volume.created_at, Volume.id)
         )

@@ -12,6 +12,7 @@ from educloud_lab.localcloud import events
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
 from educloud_lab.localcloud.hypervisor.base import HypervisorError
+from educloud_lab.localcloud.ids import check_id
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import (
     find_instance,
@@ -56,7 +57,7 @@ async def create_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) ->
             if size < snapshot.size_gib:
                 raise invalid("Volume size cannot be less than snapshot size")
         if size is None:
-            raise ApiError(" MissingParameter", "Size or SnapshotId required")
+            raise ApiError(" MissingParameter", "One of size or snapshotId is required as a parameter.")
         if not 1 <= size <= MAX_SIZE_GIB:
             raise invalid(f"Volume size {size} must be between 1 and {MAX_SIZE_GIB} GiB")
         cloud.faults.refuse(session, owner, "CreateVolume", zone, tags=tags.items())
@@ -136,7 +137,7 @@ async def describe_volumes(cloud: Cloud, caller: Caller, params: dict[str, Any])
 
     def work(session: Session) -> list[dict[str, Any]]:
         if ids:
-            rows = [find_volume(session, caller, text) for text in ids]
+            rows = [find_volume(session, caller, text, what="volumes") for text in ids]
         else:
             query = select(Volume).order_by(Volume.created_at, Volume.id)
             rows = list(session.scalars(query if everybody else query.where(Volume.owner == owner)))
@@ -153,28 +154,31 @@ async def attach_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) ->
     """Give an available volume to a running or stopped instance. Never idempotent, as in Eucalyptus."""
     volume_id, instance_id = require(params, "VolumeId"), require(params, "InstanceId")
     device = params.get("Device") or ""
+    # In the order of VolumeManager.AttachVolume, so that a request with several faults is told the same one.
+    check_id(volume_id, "vol")
+    check_id(instance_id, "i")
     if not _DEVICE.fullmatch(device):
         raise invalid(f"Value ({device[:60]}) for parameter device is invalid.")
 
     def work(session: Session) -> dict[str, Any]:
-        volume = find_volume(session, caller, volume_id)
         instance = find_instance(session, caller, instance_id)
-        if instance.state not in ("running", "stopped"):
-            raise ApiError("IncorrectState", f"Instance '{instance.id}' is not 'running'")
+        volume = find_volume(session, caller, volume_id)
         if instance.owner != volume.owner:
             raise ApiError("InvalidVolume.NotFound", f"The volume '{volume.id}' does not exist")
-        if session.get(Attachment, volume.id) is not None:
-            raise ApiError("VolumeInUse", f"Volume already attached: {volume.id}")
-        if volume.state != "available":
-            raise ApiError("IncorrectState", f"Volume {volume.id} is not available: {volume.state}")
         for other in session.scalars(select(Attachment).where(Attachment.instance_id == instance.id)):
             if _letters(other.device) == _letters(device):
                 raise invalid(f"Already have a device attached to: {device}")
         root = instance.root_device_type == "ebs" and _letters(device) == _letters(ROOT_DEVICE)
         if instance.root_device_type != "ebs" and _letters(device) == _letters(ROOT_DEVICE):
             raise invalid(f"Already have a device attached to: {device}")
-        if root and instance.state != "stopped":
+        if root and instance.state == "running":
             raise invalid(f"Already have a device attached to: {device}")
+        if session.get(Attachment, volume.id) is not None:
+            raise ApiError("VolumeInUse", f"Volume already attached: {volume.id}")
+        if instance.state not in ("running", "stopped"):
+            raise ApiError("IncorrectState", f"Instance '{instance.id}' is not 'running'")
+        if volume.state != "available":
+            raise ApiError("IncorrectState", f"Volume {volume.id} is not available: {volume.state}")
         attachment = Attachment(
             volume_id=volume.id, instance_id=instance.id, device=device, state="attaching", is_root=root,
             delete_on_termination=False, attached_at=cloud.now(),
@@ -191,20 +195,26 @@ async def attach_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) ->
 async def detach_volume(cloud: Cloud, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
     """Take a volume from its instance. Nothing asks the guest first: that is the caller's duty."""
     volume_id, instance_id, device = require(params, "VolumeId"), params.get("InstanceId"), params.get("Device")
+    instance_id = check_id(instance_id, "i") if instance_id else ""
 
     def work(session: Session) -> dict[str, Any]:
         volume = find_volume(session, caller, volume_id)
         attachment = session.get(Attachment, volume.id)
         if attachment is None:
             raise ApiError("IncorrectState", f"Volume is not attached: {volume.id}")
-        if (instance_id and instance_id.lower() != attachment.instance_id) or (device and device != attachment.device):
-            raise ApiError("InvalidAttachment.NotFound", f"Volume is not attached to instance: {volume.id}")
-        if attachment.state == "attaching":
-            raise ApiError("IncorrectState", f"Volume is still attaching: {volume.id}")
         instance = find_instance(session, caller, attachment.instance_id)
         if attachment.is_root and instance.state != "stopped":
-            message = f"Volume {volume.id} is the root device of instance {instance.id} and may not be detached"
+            message = (
+                f"Cannot detach root volume {volume.id} from EBS backed instance {instance.id} when instance state is"
+                f" {instance.state}"
+            )
             raise ApiError("IncorrectState", message)
+        if instance_id and instance_id != attachment.instance_id:
+            raise ApiError("InvalidAttachment.NotFound", f"Volume is not attached to instance: {instance_id}")
+        if device and device != attachment.device:
+            raise ApiError("InvalidAttachment.NotFound", f"Volume is not attached to device: {device[:60]}")
+        if attachment.state == "attaching":
+            raise ApiError("IncorrectState", f"Volume is still attaching: {volume.id}")
         attachment.state = "detaching"
         return attachment_view(attachment)
 

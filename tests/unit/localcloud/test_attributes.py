@@ -59,7 +59,7 @@ async def test_what_a_machine_boots_with_changes_only_while_it_is_stopped(bench)
 @pytest.mark.parametrize("value", ["x9.huge", "t3.micro"])
 async def test_a_type_that_this_cloud_does_not_have(bench, value):
     machine = await stopped(bench)
-    await refused("InvalidParameterValue", modify(bench, machine, InstanceType__Value=value))
+    await refused("InvalidInstanceAttributeValue", modify(bench, machine, InstanceType__Value=value))
 
 
 async def test_termination_protection(bench):

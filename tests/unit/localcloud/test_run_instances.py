@@ -42,7 +42,7 @@ async def refused(bench, **query):
         ),
         ({"KeyName": "none"}, (400, "InvalidKeyPair.NotFound", "The key pair 'none' does not exist")),
         ({"SecurityGroup__1": "none"}, (400, "InvalidGroup.NotFound", "The security group 'none' does not exist")),
-        ({"UserData": "???"}, (400, "InvalidParameterValue", "User data is not valid base64")),
+        ({"UserData": "???"}, (400, "InvalidParameterValue", "User data decoding error.")),
         (
             {"UserData": base64.b64encode(b"x" * 16385).decode()},
             (400, "InvalidParameterValue", "User data may not exceed 16 KB"),
@@ -52,7 +52,7 @@ async def refused(bench, **query):
         ({"SubnetId": "subnet-1"}, (400, "InvalidSubnetID.NotFound", "The subnet ID 'subnet-1' does not exist")),
         (
             {"TagSpecification__1__ResourceType": "instance", "TagSpecification__1__Tag__1__Key": "euca:x"},
-            (400, "InvalidParameterValue", "Tag keys starting with 'aws:' and 'euca:' are reserved: euca:x"),
+            (400, "InvalidParameterValue", "Tag keys starting with 'aws:' and 'euca:' are reserved for internal use"),
         ),
     ],
 )  # fmt: skip
@@ -181,7 +181,7 @@ async def test_another_account_sees_nothing_and_the_administrator_everything_on_
         assert caught.value.code == "InvalidInstanceID.NotFound", action
     with pytest.raises(ApiError) as caught:
         await bench.call("CreateTags", ResourceId__1=foreign, Tag__1__Key="a", Tag__1__Value="b")
-    assert caught.value.code == "InvalidID"
+    assert caught.value.code == "InvalidInstanceID.NotFound"
 
 
 async def test_one_foreign_id_among_several_changes_nothing(bench):

@@ -60,8 +60,12 @@ async def test_a_volume_attached_while_stopped_is_there_after_the_start(bench):
 async def test_attach_is_never_idempotent(bench):
     machine, volume = await attached(bench)
     query = {"VolumeId": volume, "InstanceId": machine}
-    assert await refused(bench, "AttachVolume", **query, Device="/dev/vdb") == (
+    assert await refused(bench, "AttachVolume", **query, Device="/dev/vdc") == (
         "VolumeInUse", f"Volume already attached: {volume}",
+    )  # fmt: skip
+    # Devices are looked at first: the same request again is told about the device.
+    assert await refused(bench, "AttachVolume", **query, Device="/dev/vdb") == (
+        "InvalidParameterValue", "Already have a device attached to: /dev/vdb",
     )  # fmt: skip
 
 
