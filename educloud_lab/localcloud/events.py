@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.orm import Session
 
 from educloud_lab.localcloud.state.tables import Event
@@ -26,10 +27,14 @@ def record(
     text : one plain line for people; no secrets, no user data.
     """
     event = Event(at=at, kind=kind, resource_id=resource_id, owner=owner, text=text[:500], request_id=request_id)
-    session.add(event)
-    session.flush()
-    if event.id % _SLACK == 0:
-        session.execute(delete(Event).where(Event.id <= event.id - KEPT))
+    session.add(event)  # written with what made it happen
+
+
+def drop_old(connection: Connection, written: Iterable[Event]) -> None:
+    """Remove what is too old, now and then; called when events were written."""
+    due = [event.id for event in written if event.id % _SLACK == 0]
+    if due:
+        connection.execute(delete(Event).where(Event.id <= max(due) - KEPT))
 
 
 def latest(session: Session, count: int, after: int = 0) -> list[Event]:

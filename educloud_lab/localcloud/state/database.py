@@ -21,6 +21,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
+from educloud_lab.localcloud import events
 from educloud_lab.localcloud.errors import LocalCloudError
 from educloud_lab.localcloud.state.tables import Event, Image, Instance, Snapshot, Volume
 from educloud_lab.localcloud.state.upgrade import upgrade
@@ -51,6 +52,13 @@ def _before_flush(session: StateSession, _context: object, _instances: object) -
                 row.request_id = request_id
     for observer in session.info["observers"]:
         observer(session)
+
+
+@event.listens_for(StateSession, "after_flush")
+def _after_flush(session: StateSession, _context: object) -> None:
+    """Keep the number of events bounded."""
+    if written := [row for row in session.new if isinstance(row, Event)]:
+        events.drop_old(session.connection(), written)
 
 
 class _Entry:

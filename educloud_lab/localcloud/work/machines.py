@@ -216,8 +216,8 @@ class Machines:
         row.state, row.address, row.address_shown, row.ended_at = "terminated", "", False, self._cloud.now()
         row.reason = row.reason if reason is None else reason
         self._tell(session, row, "terminated")
-        for attachment in session.scalars(select(Attachment).where(Attachment.instance_id == instance_id)):
-            volume = session.get(Volume, attachment.volume_id)
+        query = select(Attachment, Volume).join(Volume, Volume.id == Attachment.volume_id, isouter=True)
+        for attachment, volume in session.execute(query.where(Attachment.instance_id == instance_id)):
             if volume is not None:
                 volume.state = "deleting" if attachment.delete_on_termination else "available"
             session.delete(attachment)

@@ -154,3 +154,16 @@ async def test_a_row_remembers_the_request_that_changed_it_last(database):
         await database.run(lambda session: setattr(session.get(Volume, "vol-1"), "state", "deleting"))
     assert (await database.run(lambda session: session.get(Volume, "vol-1"))).request_id == "r-2"
     assert [event.request_id for event in await database.run(lambda s: events.latest(s, 10))] == ["r-1"]
+
+
+async def test_old_events_go(database):
+    def record(session):
+        for number in range(150):
+            events.record(session, NOW, "cloud", "cloud", f"event {number}")
+
+    for _ in range(20):
+        await database.run(record)
+    kept = await database.run(lambda session: events.latest(session, 10_000))
+    assert events.KEPT <= len(kept) < events.KEPT + 400
+    assert await database.run(events.total) == 3000
+    assert kept[-1].id == 3000
