@@ -380,10 +380,11 @@ def many(work: Path, count: int) -> dict[str, float]:
     with ours(work / "many") as (_, server):
 
         def phase(name: str, state: str, act: Callable[[], object]) -> None:
-            begun = time.perf_counter()
+            cpu_s, begun = server.cpu_s(), time.perf_counter()
             act()
             server.until(state)
             found[name] = time.perf_counter() - begun
+            found[f"{name}_cpu_s"] = server.cpu_s() - cpu_s
 
         def each(action: str) -> None:
             for start in range(0, count, 500):
@@ -427,7 +428,8 @@ def main() -> int:
         life = many(Path(name), count)
         print(f"\n{count} machines in one process (no time passes for the machines themselves):")
         for what in ("run", "stop", "start", "terminate"):
-            print(f"  {what:<12}{life[what]:8.1f} s   {count / life[what]:8.0f} a second")
+            cpu_ms = 1e3 * life[f"{what}_cpu_s"] / count
+            print(f"  {what:<12}{life[what]:8.1f} s   {count / life[what]:8.0f} a second, {cpu_ms:.1f} ms CPU each")
         print(f"  describe all {life['describe']:7.2f} s; start-up with them {life['start_up_again']:.1f} s;"
               f" {life['memory_mb']:.0f} MB; {life['idle_cpu_percent']:.1f} % of a processor at rest")  # fmt: skip
     if chosen.json is not None:
