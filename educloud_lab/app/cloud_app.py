@@ -35,7 +35,10 @@ class CloudStartApp(CloudCommand):
         None, allow_none=True, min=0, max=65535, help="Port of the API; default the last one used, 8773, or a free one."
     ).tag(config=True)
     hypervisor = CaselessStrEnum(
-        ["qemu", "simulated"], default_value="qemu", help="What runs machines; simulated ones cannot be logged in to."
+        ["qemu", "simulated"],
+        default_value=None,
+        allow_none=True,
+        help="What runs machines, by default qemu; simulated ones cannot be logged in to.",
     ).tag(config=True)
 
     profile = CaselessStrEnum(
@@ -79,7 +82,7 @@ class CloudStartApp(CloudCommand):
 
     def _act(self) -> None:
         begun = time.monotonic()
-        if self.hypervisor == "qemu" and (missing := without_qemu()):
+        if self.hypervisor != "simulated" and (missing := without_qemu()):
             out(missing)
         ran = process.status(self.place()).api_running
         announced = process.start(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from traitlets import Bool, Float, Integer, List, Unicode
 
 from educloud_lab.app.cloud_command import CloudCommand, out
-from educloud_lab.app.command import CommandGroup
+from educloud_lab.app.command import NOT_UNDERSTOOD, CommandGroup, complain
 from educloud_lab.localcloud.errors import LocalCloudError
 
 if TYPE_CHECKING:
@@ -119,10 +119,17 @@ class FaultAddApp(_FaultCommand):
             if not equals or not name.isidentifier():
                 raise LocalCloudError(f"--set takes NAME=VALUE, not {text!r}. Nothing was set.")
             parameters[name] = value
-        made = self.client().add(
-            self.extra_args[0], account=self.account, operation=self.operation, resource=self.resource,
-            zone=self.zone, count=self.count, for_s=self.for_s, **parameters,
-        )  # fmt: skip
+        from educloud_lab.localcloud.faults.client import FaultError
+
+        try:
+            made = self.client().add(
+                self.extra_args[0], account=self.account, operation=self.operation, resource=self.resource,
+                zone=self.zone, count=self.count, for_s=self.for_s, **parameters,
+            )  # fmt: skip
+        except FaultError as refused:
+            raise LocalCloudError(
+                f"{str(refused).rstrip('.')}. Nothing was set. See: educloud cloud fault kinds"
+            ) from refused
         out(f"Set {made.id}: {made.title}. End it with: educloud cloud fault clear {made.id}")
 
 
@@ -138,12 +145,13 @@ class FaultClearApp(_WithNames):
 
     def _act(self) -> None:
         if bool(self.extra_args) is self.everything:
-            raise LocalCloudError("Name the faults to end, or --all. Nothing was changed.")
+            complain("educloud cloud fault clear: name the faults to end, or --all. Nothing was changed. See --help.")
+            self.exit(NOT_UNDERSTOOD)
         ended = self.client().clear(*self.extra_args)
         missing = [key for key in self.extra_args if key not in ended]
         out(f"Ended: {', '.join(ended)}" if ended else "No faults were set." if self.everything else "Nothing ended.")
         if missing:
-            raise LocalCloudError(f"Not set (any more): {', '.join(missing)}")
+            raise LocalCloudError(f"Not set (any more): {', '.join(missing)}. See: educloud cloud fault list")
 
 
 class FaultApp(CommandGroup):

@@ -46,7 +46,9 @@ def fetch(folders: Folders, path: str) -> str:
         with error:
             raise LocalCloudError(f"The local cloud refused {path} ({error.code}).") from error
     except (OSError, http.client.HTTPException) as error:
-        raise NotRunningError(f"The local cloud at {host} does not answer ({error}).") from error
+        raise NotRunningError(
+            f"The local cloud at {host} does not answer ({error}). See: educloud cloud status"
+        ) from error
 
 
 def _signed(host: str, path: str, access_key: str, secret_key: str) -> dict[str, str]:

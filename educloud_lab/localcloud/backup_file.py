@@ -155,6 +155,7 @@ def unpack(source: Path, folder: Path, told: Callable[[int], None]) -> dict[str,
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise BackupError(
             f"{source} is damaged or no backup of a local cloud ({error}). Nothing was changed."
+            " Take another copy of it."
         ) from error
     if not isinstance(document, dict) or "files" not in document:
         raise BackupError(f"{source} is not whole: its end is missing. Nothing was changed. Use another backup.")

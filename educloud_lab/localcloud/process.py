@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from educloud_lab.localcloud import exchange
 from educloud_lab.localcloud.accounts import load_accounts, write_private
 from educloud_lab.localcloud.command import api_answers, kill_machines, read_json, serialised, stop_gateway
 from educloud_lab.localcloud.errors import LocalCloudError, StartFailedError
@@ -56,9 +57,11 @@ def start(
     """
     tell = say or (lambda _text: None)
     folders = Folders(home)
-    folders.make()
-    folders.runtime()
+    folders.make(only_home=True)
     with serialised(folders):
+        exchange.settle(folders, tell)
+        folders.make()
+        folders.runtime()
         choose_profile(folders.state, profile)  # so that the refusal comes from here, in one sentence
         api = read_json(folders.cloud / "api.state.json")
         if api_answers(api):
@@ -72,6 +75,12 @@ def start(
                     "The local cloud already runs; it was left alone. Its network changes at a start: run"
                     " `educloud cloud stop` first (with --leave-machines, machines keep the network that they have)."
                 )
+            for option, asked in {"hypervisor": hypervisor, "unknown_parameters": unknown_parameters}.items():
+                if asked is not None and asked != api.get(option, asked):
+                    raise LocalCloudError(
+                        f"The local cloud already runs, with --{option.replace('_', '-')}={api[option]}. It was left"
+                        " alone; run `educloud cloud stop` first to change that."
+                    )
             tell(f"The local cloud already runs (process {api['pid']}).")
         else:
             if is_alive(api.get("pid"), api.get("start_ticks")):
@@ -145,10 +154,14 @@ def reset(home: Path, *, say: Callable[[str], None] | None = None) -> None:
     """Stop everything and delete the cloud's state, volumes and keys. Built images stay."""
     tell = say or (lambda _text: None)
     folders = Folders(home)
-    if not folders.cloud.exists():
+    if not folders.home.exists():
         tell("There is no local cloud.")
         return
     with serialised(folders):
+        exchange.settle(folders, tell)
+        if not folders.cloud.exists():
+            tell("There is no local cloud.")
+            return
         api = read_json(folders.cloud / "api.state.json")
         if is_alive(api.get("pid"), api.get("start_ticks")):
             end_surely(api["pid"], api["start_ticks"], 20.0)

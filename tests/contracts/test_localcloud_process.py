@@ -47,6 +47,20 @@ def test_start_announces_what_runs_and_a_second_start_changes_nothing(home):
     assert (found.api_running, found.gateway_running, found.announcement) == (True, True, first)
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"unknown_parameters": "ignore"}, "--unknown-parameters=error"),
+        ({"hypervisor": "qemu"}, "--hypervisor=simulated"),
+    ],
+)
+def test_what_only_a_start_can_change_is_not_ignored_while_it_runs(home, asked, said):
+    first = start(home)
+    with pytest.raises(LocalCloudError, match=f"already runs, with {said}. It was left alone"):
+        process.start(home, **asked)
+    assert process.start(home) == first
+
+
 def test_two_starts_at_once_are_one(home):
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(start(home))) for _ in range(3)]

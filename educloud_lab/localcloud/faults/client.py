@@ -165,7 +165,9 @@ class FaultClient:
             with error:
                 raise FaultError(_message(error.read())) from error
         except (OSError, http.client.HTTPException, ElementTree.ParseError) as error:
-            raise NotRunningError(f"The local cloud at {self._base} does not answer ({error}).") from error
+            raise NotRunningError(
+                f"The local cloud at {self._base} does not answer ({error}). See: educloud cloud status"
+            ) from error
 
     def _headers(self, body: bytes) -> dict[str, str]:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

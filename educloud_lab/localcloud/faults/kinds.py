@@ -46,7 +46,7 @@ class Parameter:
         if self.kind == "boolean":
             return "true or false"
         unit = {"seconds": " s", "percent": " %"}.get(self.kind, "")
-        return f"{self.least:g} to {self.most:g}{unit}"
+        return f"{self.least:.10g} to {self.most:.10g}{unit}"
 
     def read(self, text: str) -> Value:
         """Return the value; raises ``ValueError`` with what would have been right."""

@@ -1,4 +1,4 @@
-"""The documentation's commands: each one exists with its options, and each option of each command is in the reference."""
+"""Commands in the documentation exist with their options, and each option of each command is in the reference."""
 
 import re
 import shlex
