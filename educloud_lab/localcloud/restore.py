@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
 import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
 
-from educloud_lab.localcloud import backup_file
+from educloud_lab.localcloud import backup_file, exchange
 from educloud_lab.localcloud.backup import Progress, Say, describe
 from educloud_lab.localcloud.backup_file import BackupError
 from educloud_lab.localcloud.command import kill_machines, read_json, serialised, stop_gateway
@@ -44,17 +43,19 @@ def restore(home: Path, source: Path, *, replace: bool = False, say: Say | None 
     folders = Folders(home)
     if not source.is_file():
         raise BackupError(f"There is no file {source}. Nothing was changed.")
-    if folders.state.exists() and not replace:
-        raise BackupError(
-            f"There is a local cloud in {folders.cloud} already, and it was left as it is. With --replace the backup"
-            " takes its place: its machines are ended and its volumes deleted. Make a backup of it first."
-        )
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    staging = home / f".restoring-{secrets.token_hex(4)}"
+    folders.make(only_home=True)
+    token = secrets.token_hex(4)
+    staging = exchange.staging_folder(folders, token)
     try:
         with serialised(folders):
-            for left in home.glob(".restoring-*"):  # of a restore that was killed
-                shutil.rmtree(left, ignore_errors=True)
+            exchange.settle(folders, tell)
+            if folders.state.exists() and not replace:
+                raise BackupError(
+                    f"There is a local cloud in {folders.cloud} already, and it was left as it is. With --replace the"
+                    " backup takes its place: its machines are ended and its volumes deleted. Make a backup of it"
+                    " first."
+                )
+            exchange.remove_leftovers(folders)
             if shutil.disk_usage(home).free < source.stat().st_size + (64 << 20):
                 need = f"{source.stat().st_size / 2**20:.0f} MiB are needed"
                 raise BackupError(f"{home} has too little room: {need}. Nothing was changed.")
@@ -64,7 +65,7 @@ def restore(home: Path, source: Path, *, replace: bool = False, say: Say | None 
             _check_schema(staging / "cloud.sqlite", source)
             _adjust_rows(staging / "cloud.sqlite")
             _adjust_layers(staging, Path(str(document.get("cloud", ""))), folders.cloud)
-            _take_place(folders, staging, tell)
+            _take_place(folders, token, tell)
         tell("Restored. Start it with: educloud cloud start")
     except OSError as error:
         raise BackupError(f"{source} was not restored: {error}. What was there is there still.") from error
@@ -129,8 +130,7 @@ def _moved(path: Path, old: Path, new: Path) -> Path:
     return new / path.relative_to(old) if path.is_relative_to(old) else path
 
 
-def _take_place(folders: Folders, staging: Path, say: Say) -> None:
-    aside = folders.home / f".replaced-{secrets.token_hex(4)}"
+def _take_place(folders: Folders, token: str, say: Say) -> None:
     if folders.cloud.exists():
         api = read_json(folders.cloud / "api.state.json")
         if is_alive(api.get("pid"), api.get("start_ticks")):
@@ -139,16 +139,4 @@ def _take_place(folders: Folders, staging: Path, say: Say) -> None:
         if count := asyncio.run(kill_machines(folders, str(api.get("hypervisor", "qemu")))):
             say(f"{count} machines were ended.")
         remove_runtime_folder(folders.home, folders.cloud)
-        folders.cloud.rename(aside)
-    try:
-        staging.rename(folders.cloud)
-    except OSError:
-        if aside.exists():
-            aside.rename(folders.cloud)
-        raise
-    descriptor = os.open(folders.home, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    shutil.rmtree(aside, ignore_errors=True)
+    exchange.take_place(folders, token)

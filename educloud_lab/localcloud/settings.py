@@ -106,8 +106,12 @@ class Folders:
         """Access keys of the local cloud's accounts."""
         return self.cloud / "credentials.json"
 
-    def make(self) -> None:
+    def make(self, *, only_home: bool = False) -> None:
         """Make the folders, for their owner only.
+
+        Parameters
+        ----------
+        only_home : make none for a cloud: whether there is one is still to be seen.
 
         Raises
         ------
@@ -124,6 +128,8 @@ class Folders:
                 )
             if stat.S_IMODE(found.st_mode) & 0o022:  # whoever may write here may put other folders in these ones' place
                 self.home.chmod(0o700)
+            if only_home:
+                return
             for folder in (
                 self.cloud, self.store, self.volumes, self.snapshots, self.roots, self.consoles, self.log, self.gateway,
                 self.gateway / "lines.d",

@@ -12,7 +12,7 @@ import tarfile
 
 import pytest
 
-from educloud_lab.localcloud import process
+from educloud_lab.localcloud import exchange, process
 from educloud_lab.localcloud import restore as restoring
 from educloud_lab.localcloud.backup import backup
 from educloud_lab.localcloud.backup_file import BackupError
@@ -166,6 +166,35 @@ def test_a_cloud_is_replaced_only_when_that_was_said_and_as_a_whole(home, tmp_pa
     monkeypatch.undo()
     assert (home / "cloud/volumes/vol-9.qcow2").exists()
     restore(home, file, replace=True)
+    assert not (home / "cloud/volumes/vol-9.qcow2").exists()
+    assert [path.name for path in home.iterdir() if path.name.startswith((".restoring", ".replaced"))] == []
+
+
+@pytest.mark.parametrize("finishes", ["a start", "a restore"])
+def test_a_restore_that_was_killed_between_its_renames_is_finished(home, tmp_path, monkeypatch, finishes):
+    file = backup(home, tmp_path / "b.tar")
+    (home / "cloud/volumes/vol-9.qcow2").write_text("made after it")
+
+    def renamed_and_killed(folders, token):
+        (exchange.staging_folder(folders, token) / ".restored").write_text(token)
+        shutil.copytree(exchange.staging_folder(folders, token), tmp_path / "staging")
+        folders.cloud.rename(folders.home / f".replaced-{token}")
+        (tmp_path / "staging").rename(tmp_path / f".restoring-{token}")
+
+    monkeypatch.setattr(exchange, "take_place", renamed_and_killed)
+    restore(home, file, replace=True)
+    monkeypatch.undo()
+    (staging,) = tmp_path.glob(".restoring-*")
+    shutil.move(staging, home / staging.name)  # what clears up in order is not there after a kill
+    if finishes == "a start":
+        said = []
+        process.start(home, hypervisor="simulated", say=said.append)
+        assert "it was finished" in " ".join(said)
+        process.stop(home)
+    else:
+        with pytest.raises(BackupError, match="--replace"):
+            restore(home, file)
+    assert (home / "cloud/volumes/vol-1.qcow2").exists()
     assert not (home / "cloud/volumes/vol-9.qcow2").exists()
     assert [path.name for path in home.iterdir() if path.name.startswith((".restoring", ".replaced"))] == []
 
