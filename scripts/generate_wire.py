@@ -230,7 +230,8 @@ The person is JupyterHub's user (`JUPYTERHUB_USER`), otherwise the operating sys
 | variable | meaning |
 |---|---|
 | `EDUCLOUD_HOME` | the folder for images, the local cloud, the store and keys (`c.Educloud.home`) |
-| `EDUCLOUD_WARM` | `off`: every machine of the local cloud boots; `auto`: see the local cloud; on Binder `off` |
+| `EDUCLOUD_WARM` | `auto`: the local cloud's machines [start from a saved memory](local-cloud.md#warm-starts) \
+where there is one; `off`: each one boots; on Binder `off` unless said |
 | `EDUCLOUD_URL`, `EDUCLOUD_TOKEN` | which Jupyter server `educloud_lab.connect()` and `educloud status` ask |
 
 ## Machine profiles

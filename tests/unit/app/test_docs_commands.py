@@ -96,3 +96,19 @@ def test_every_command_and_option_is_in_the_reference(name):
     part = text if "(#educloud-cloud-start)" in row else row
     missing = [option for option in options(KNOWN[name]) - EVERYWHERE if f"--{option}" not in part]
     assert missing == []
+
+
+def test_the_index_names_every_page_and_every_link_leads_somewhere():
+    index = (ROOT / "docs/README.md").read_text()
+    pages = [page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")]
+    absent = [
+        str(page) for page in pages if page.parts[0] not in ("decisions", "README.md") and f"({page})" not in index
+    ]
+    assert absent == []
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", FENCE.sub("", page.read_text()))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
