@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
 from educloud_lab.localcloud.hypervisor.base import MachineSpec, NotEnoughRoomError
 from educloud_lab.localcloud.hypervisor.qemu_command import TCG_CACHE_MIB
@@ -149,16 +149,47 @@ def check_memory(needed_bytes: int, running: Iterable[tuple[int, int]]) -> None:
 def available_memory_bytes(root: Path = Path("/")) -> int:
     """Memory that can still be taken: the kernel's estimate, or what the control group leaves if that is less."""
     available = _meminfo(root / "proc/meminfo")
-    group = root / "sys/fs/cgroup"
-    for limit_name, usage_name in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        limit, usage = _number(group / limit_name), _number(group / usage_name)
-        # Version 1 shows 2^63 for "no limit": larger than anything, so min() needs no special case.
-        if limit is not None and usage is not None:
-            available = min(available, max(0, limit - usage))
+    for group in _control_groups(root):
+        for limit_name, usage_name in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            limit, usage = _number(group / limit_name), _number(group / usage_name)
+            # Version 1 shows 2^63 for "no limit": larger than anything, so min() needs no special case.
+            if limit is not None and usage is not None:
+                available = min(available, max(0, limit - usage + _given_back(group / "memory.stat")))
     return available
+
+
+def _given_back(path: Path) -> int:
+    """Return what the kernel takes back before it refuses: files that were read once count as used until then."""
+    try:
+        found = dict(line.split(" ", 1) for line in path.read_text("ascii").splitlines())
+        return int(found.get("total_inactive_file", found.get("inactive_file", "0")))
+    except (OSError, ValueError):
+        return 0
+
+
+def _control_groups(root: Path) -> Iterator[Path]:
+    """Give the folders of this process's group and of all that it lies in: each may have a limit of its own.
+
+    In a container's own view the group is the root of what is mounted; without a view of its own the path leads
+    nowhere, and only the mounted root is there to be asked.
+    """
+    mounted = root / "sys/fs/cgroup"
+    yield from (mounted, mounted / "memory")
+    try:
+        lines = (root / "proc/self/cgroup").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        parts = PurePosixPath(path).parts[1:]
+        if (controllers and "memory" not in controllers.split(",")) or ".." in parts:
+            continue
+        for depth in range(1, len(parts) + 1):
+            yield mounted.joinpath(*(["memory"] if controllers else []), *parts[:depth])
 
 
 def _meminfo(path: Path) -> int:

@@ -41,7 +41,9 @@ class Holds:
             if gives_way is None:
                 for other in others:
                     if other.gives_way is not None:
-                        other.gives_way.cancel()
+                        # Once: another word must not cut short how it puts the disk in order.
+                        giving, other.gives_way = other.gives_way, None
+                        giving.cancel()
             freed = self._freed
             await freed.wait()
         mine = _Hold(ids, gives_way)

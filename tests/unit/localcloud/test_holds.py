@@ -47,6 +47,33 @@ async def test_background_work_ends_when_its_disk_is_wanted_and_cleans_up_first(
     assert task.cancelled()
 
 
+async def test_two_who_want_a_disk_do_not_cut_short_how_it_is_put_in_order():
+    """A tool that works on the file is ended and waited for: until then it holds the file's lock."""
+    holds, told = Holds(), []
+
+    async def background():
+        async with holds.hold_in_background(["a", "b"]):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await turns()
+                told.append("in order")
+
+    async def wants(key):
+        async with holds.hold([key]):
+            told.append(key)
+
+    task = asyncio.create_task(background())
+    await turns()
+    first = asyncio.create_task(wants("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # by now it is being put in order
+    await asyncio.gather(first, wants("b"), wants("a"))
+    assert told[0] == "in order"
+    assert sorted(told[1:]) == ["a", "a", "b"]
+    await asyncio.wait({task})
+
+
 async def test_background_work_waits_for_everybody_else():
     holds = Holds()
 

@@ -72,11 +72,20 @@ def test_what_others_were_promised_and_have_not_touched_counts():
         ({"memory.max": "2000", "memory.current": "5000"}, 0),
         ({"memory/memory.limit_in_bytes": str(2**63 - 4096), "memory/memory.usage_in_bytes": "5"}, 1000 * 1024),
         ({"memory/memory.limit_in_bytes": "9000", "memory/memory.usage_in_bytes": "5"}, 8995),
+        # Every group on the way down may have a limit; this process is in /lab/jupyter.
+        ({"lab/memory.max": "3000", "lab/memory.current": "1", "lab/jupyter/memory.max": "max"}, 2999),
+        ({"lab/jupyter/memory.max": "70", "lab/jupyter/memory.current": "50"}, 20),
+        ({"memory/lab/memory.limit_in_bytes": "80", "memory/lab/memory.usage_in_bytes": "50"}, 30),
+        ({"other/memory.max": "70", "other/memory.current": "50"}, 1000 * 1024),
+        # Files that were read once are given back before anything is refused.
+        ({"memory.max": "2000", "memory.current": "1500", "memory.stat": "anon 9\ninactive_file 1000"}, 1500),
     ],
 )
 def test_a_control_group_may_leave_less(tmp_path, files, expected):
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal: 5000 kB\nMemAvailable:    1000 kB\n")
+    (tmp_path / "proc/self").mkdir()
+    (tmp_path / "proc/self/cgroup").write_text("5:cpu,memory:/lab/jupyter\n4:pids:/other\n0::/lab/jupyter\n")
     for name, text in files.items():
         path = tmp_path / "sys/fs/cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
