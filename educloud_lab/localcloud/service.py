@@ -122,9 +122,7 @@ class LocalCloud:
         await database.open()
         for folder in (folders.volumes, folders.roots):
             await self._disks.tidy(folder)
-        await database.run(self._ensure_node)
-        await database.run(self._keep_profile)
-        await database.run(self.cloud.faults.load)
+        await database.run(self._begin)
         await self.register_images()
         try:
             await self.hypervisor.open()
@@ -157,9 +155,12 @@ class LocalCloud:
     async def register_images(self) -> None:
         """Register what lies in ``images/``, and drop kept files that nothing uses."""
         folders = self.settings.folders
-        self._seen = await asyncio.to_thread(imagestore.fingerprint, folders)
         known = await self.cloud.database.run(imagestore.verified)
-        found = await asyncio.to_thread(imagestore.scan, folders, known)
+
+        # In this order: what is built meanwhile is found the next time.
+        self._seen, found = await asyncio.to_thread(
+            lambda: (imagestore.fingerprint(folders), imagestore.scan(folders, known))
+        )
         await imagestore.register(self.cloud, self.accounts, found)
         bases = await asyncio.to_thread(disklayers.all_bases, folders.volumes, folders.snapshots, folders.roots)
         used = await self.cloud.database.run(used_files)
@@ -207,8 +208,10 @@ class LocalCloud:
         await self.supervisor.settle()
         return len(rows)
 
-    def _keep_profile(self, session: Session) -> None:
+    def _begin(self, session: Session) -> None:
         session.merge(Meta(key=PROFILE_KEY, value=self.cloud.model.profile))
+        self._ensure_node(session)
+        self.cloud.faults.load(session)
 
     def _ensure_node(self, session: Session) -> None:
         node = session.get(Node, self.settings.node)
