@@ -67,6 +67,8 @@ async def test_termination_protection(bench):
     await modify(bench, machine, DisableApiTermination__Value="true")
     assert await told(bench, machine, "disableApiTermination") == {"Value": True}
     await refused("OperationNotPermitted", bench.call("TerminateInstances", InstanceId__1=machine))
+    other = await bench.run(DisableApiTermination="true")
+    await bench.call("TerminateInstances", "eucalyptus", InstanceId__1=other)
     await modify(bench, machine, DisableApiTermination__Value="false")
     await bench.call("TerminateInstances", InstanceId__1=machine)
     await bench.settle()

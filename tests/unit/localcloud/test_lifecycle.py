@@ -90,6 +90,21 @@ async def test_a_guest_that_powers_off_stops_or_ends(bench, image, state):
     assert (await bench.instance(machine))["State"]["Name"] == state
 
 
+async def test_the_reason_of_a_state_names_who_or_what(bench):
+    machine = await bench.run()
+    told = [(await bench.instance(machine))["StateTransitionReason"]]
+    for action in ("StopInstances", "StartInstances", "TerminateInstances"):
+        await bench.call(action, InstanceId__1=machine)
+        await bench.settle()
+        told.append((await bench.instance(machine))["StateTransitionReason"])
+    assert told == ["NORMAL:  -- []", "USER_STOPPED:  -- []", "USER_STARTED:  -- []", "USER_TERMINATED:  -- []"]
+    lost = await bench.run()
+    bench.hypervisor.kill_from_outside(lost)
+    await bench.settle()
+    reason = (await bench.instance(lost))["StateTransitionReason"]
+    assert reason.startswith("EXPIRED: Instance expired after not being reported. -- [")
+
+
 async def test_a_killed_process_leaves_a_stopped_machine_that_starts_again(bench):
     machine = await bench.run()
     bench.hypervisor.kill_from_outside(machine)

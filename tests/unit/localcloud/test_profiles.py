@@ -108,6 +108,26 @@ async def test_no_room_is_a_code_of_its_own(aws):
     await refused("InsufficientInstanceCapacity", aws.run(), 500)
 
 
+async def test_protection_holds_for_the_administrator_too(aws):
+    machine = await aws.run(DisableApiTermination="true")
+    with pytest.raises(ApiError, match="OperationNotPermitted"):
+        await aws.call("TerminateInstances", "eucalyptus", InstanceId__1=machine)
+
+
+async def test_tags_that_are_not_named_are_all_removed(aws):
+    volume = await aws.make_volume(TagSpecification__1__ResourceType="volume", TagSpecification__1__Tag__1__Key="a")
+    await aws.call("DeleteTags", ResourceId__1=volume)
+    assert (await aws.volume(volume))["Tags"] == []
+
+
+async def test_codes_have_no_leading_space(aws):
+    machine = await aws.run()
+    for query, code in (({}, "MissingParameter"), ({"Attribute": "x"}, "InvalidParameterValue")):
+        with pytest.raises(ApiError) as caught:
+            await aws.call("DescribeInstanceAttribute", InstanceId=machine, **query)
+        assert caught.value.code == code
+
+
 async def test_starting_what_is_not_stopped(aws):
     machine = await aws.run()
     (change,) = (await aws.call("StartInstances", InstanceId__1=machine))["StartingInstances"]
