@@ -38,7 +38,7 @@ class CloudStartApp(CloudCommand):
         ["qemu", "simulated"],
         default_value=None,
         allow_none=True,
-        help="What runs machines, by default qemu; simulated ones cannot be logged in to.",
+        help="What runs machines; simulated ones cannot be logged in to. At first qemu; it stays so.",
     ).tag(config=True)
 
     profile = CaselessStrEnum(

@@ -42,7 +42,7 @@ def start(
     Parameters
     ----------
     port : of the API; default the last one used, 8773, or any free one.
-    hypervisor : ``qemu`` (default) or ``simulated``.
+    hypervisor : ``qemu`` or ``simulated``; default as it was made, else ``qemu``. A cloud keeps it.
     profile : which kind of cloud it answers as; default as it was made, else ``eucalyptus-6``.
     network : how machines are connected: ``auto``, ``netns`` or ``slirp``; default as the last time, at first ``auto``.
     outbound : whether machines reach the outside; default as the last time, at first not.
@@ -64,6 +64,7 @@ def start(
         folders.runtime()
         choose_profile(folders.state, profile)  # so that the refusal comes from here, in one sentence
         api = read_json(folders.cloud / "api.state.json")
+        hypervisor = _same_hypervisor(api.get("hypervisor"), hypervisor)
         if api_answers(api):
             if port is not None and api["port"] != port:
                 raise LocalCloudError(
@@ -75,12 +76,11 @@ def start(
                     "The local cloud already runs; it was left alone. Its network changes at a start: run"
                     " `educloud cloud stop` first (with --leave-machines, machines keep the network that they have)."
                 )
-            for option, asked in {"hypervisor": hypervisor, "unknown_parameters": unknown_parameters}.items():
-                if asked is not None and asked != api.get(option, asked):
-                    raise LocalCloudError(
-                        f"The local cloud already runs, with --{option.replace('_', '-')}={api[option]}. It was left"
-                        " alone; run `educloud cloud stop` first to change that."
-                    )
+            if unknown_parameters not in (None, api.get("unknown_parameters")):
+                raise LocalCloudError(
+                    f"The local cloud already runs, with --unknown-parameters={api.get('unknown_parameters')}. It was"
+                    " left alone; run `educloud cloud stop --leave-machines` first to change that."
+                )
             tell(f"The local cloud already runs (process {api['pid']}).")
         else:
             if is_alive(api.get("pid"), api.get("start_ticks")):
@@ -110,6 +110,23 @@ def start(
         if not folders.announcement.exists() or folders.announcement.read_text() != text:
             write_private(folders.announcement, text)
         return announcement
+
+
+def _same_hypervisor(kept: str | None, asked: str | None) -> str | None:
+    """Return what runs machines: as the last time, since simulated volumes have no files and real machines have.
+
+    Raises
+    ------
+    LocalCloudError
+        Another one was asked for.
+    """
+    if kept is not None and asked not in (None, kept):
+        raise LocalCloudError(
+            f"This cloud was made with --hypervisor={kept}, and {asked} was asked for. Nothing was started or changed."
+            f" Leave --hypervisor out to go on with it; for {asked} use another --home, or delete this cloud with:"
+            " educloud cloud reset"
+        )
+    return asked or kept
 
 
 def status(home: Path) -> Status:
