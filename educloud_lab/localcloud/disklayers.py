@@ -135,5 +135,5 @@ async def rebase(path: Path, base: Path | None) -> None:
     """
     where = ["-b", ""] if base is None else ["-b", str(base), "-F", "qcow2"]
     command = ["rebase", "-q", "-t", "writethrough", "-f", "qcow2", *where, str(path)]
-    await disks.run_tool(command, path.parent, limit_s=_MERGE_LIMIT_S)
+    await disks.run_tool(command, path.parent, limit_s=_MERGE_LIMIT_S, ends_with_us=True)
     await asyncio.to_thread(disks.flush, path)

@@ -200,21 +200,28 @@ def _full(folder: Path) -> NotEnoughRoomError:
     )
 
 
-async def run_tool(arguments: list[str], folder: Path, *, limit_s: float | None = None) -> str:
+async def run_tool(
+    arguments: list[str], folder: Path, *, limit_s: float | None = None, ends_with_us: bool = False
+) -> str:
     """Run qemu-img and give its output; it is ended when the caller is cancelled.
 
     Parameters
     ----------
     folder : named when the disk is full.
     limit_s : seconds after which it is given up; default 60.
+    ends_with_us : end it too when this process is killed: one that works for long would keep the disk locked, and the
+        machine that it belongs to could not start.
 
     Raises
     ------
     NotEnoughRoomError, DiskError
     """
     limit_s = limit_s or _LIMIT_S
+    # util-linux's; where it is missing, a start has to wait until the tool is through.
+    bound = ["setpriv", "--pdeathsig=KILL", "--"] if ends_with_us and shutil.which("setpriv") else []
     try:
         process = await asyncio.create_subprocess_exec(
+            *bound,
             BINARY,
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,

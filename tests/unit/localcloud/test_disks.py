@@ -1,9 +1,15 @@
 """Disk files, by the real qemu-img."""
 
+import contextlib
 import json
+import os
+import select
 import shutil
+import signal
 import stat
 import subprocess
+import sys
+import time
 
 import pytest
 
@@ -146,3 +152,28 @@ async def test_leftovers_of_a_crash_go_and_nothing_else(tmp_path):
     removed = await disks.remove_leftovers(tmp_path)
     assert [path.name for path in removed] == [".making-w.qcow2-12345678"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["v.qcow2"]
+
+
+def test_what_works_on_a_disk_for_long_ends_with_the_process_that_began_it(tmp_path):
+    """Else it would keep the disk locked, and the machine could not start after the cloud's process was killed."""
+    program = tmp_path / "qemu-img"
+    program.write_text("#!/bin/sh\necho $$ > begun.new; mv begun.new begun; exec sleep 600\n")
+    program.chmod(0o700)
+    script = (
+        "import asyncio, pathlib; from educloud_lab.localcloud import disklayers, disks;"
+        f"disks.BINARY = {str(program)!r};"
+        "asyncio.run(disklayers.rebase(pathlib.Path('vol.qcow2'), None))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
+    begun, end = tmp_path / "begun", time.monotonic() + 60
+    while not begun.exists() and process.poll() is None and time.monotonic() < end:
+        os.sched_yield()
+    tool = os.pidfd_open(int(begun.read_text()))
+    process.kill()
+    process.wait()
+    try:
+        assert select.select([tool], [], [], 20)[0], "it works on"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(tool, signal.SIGKILL)
+        os.close(tool)
