@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import SigV2Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.contracts.eucalyptus_facts import BOTH, FOUR, ORDER, REFUSALS, RUN, SIX, UNBOUND, VERIFIERS
 from tests.contracts.faulty_cloud import FaultyCloud, write_image
+
+FORM = "application/x-www-form-urlencoded"
 
 
 class Bench:
@@ -191,6 +193,24 @@ def test_names_of_the_service_and_signatures_of_any_region(bench, path):
     answer = bench.raw({"Action": "DescribeRegions"}, path=path, region="mars-1", service="anything")
     assert answer[0] == 200
     assert answer[2].findtext(".//{*}regionEndpoint").startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("path", "action"), [("/services/compute", "DescribeRegions"), ("/services/Tokens", "GetCallerIdentity"),
+                         ("/services/Euare", "GetUser")],
+)  # fmt: skip
+def test_signatures_of_version_2_are_read_by_every_service(bench, path, action):
+    request = AWSRequest(
+        "POST", f"http://127.0.0.1:{bench.port}{path}", data={"Action": action, "Version": "2010-05-08"}
+    )
+    SigV2Auth(Credentials(*bench.cloud.keys("educloud"))).add_auth(request)
+    connection = http.client.HTTPConnection("127.0.0.1", bench.port, timeout=20)
+    try:
+        connection.request("POST", path, body=urlencode(request.data), headers={"Content-Type": FORM})
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers.get_content_type()) == (200, "application/xml"), answer.read()
+    finally:
+        connection.close()
 
 
 def test_who_asks(bench):
@@ -375,6 +395,24 @@ def test_a_volume_goes_through_its_states_and_a_snapshot_tells_its_progress(benc
     assert bench.ok("DetachVolume", VolumeId=volume).findtext("{*}status") == "detaching"
     bench.until(lambda: bench.texts("DescribeVolumes", path, volume=volume), "available")
     assert bench.ok("DeleteVolume", VolumeId=volume).findtext("{*}return") == "true"
+
+
+@pytest.mark.parametrize(
+    ("action", "holder", "time", "name"),
+    [("DescribeVolumes", "volumeSet", "createTime", "create-time"),
+     ("DescribeVolumes", "attachmentSet", "attachTime", "attachment.attach-time"),
+     ("DescribeSnapshots", "snapshotSet", "startTime", "start-time"),
+     ("DescribeInstances", "instancesSet", "launchTime", "launch-time")],
+)  # fmt: skip
+def test_times_are_found_as_they_are_told(bench, action, holder, time, name):
+    told = bench.items(action, holder)[0].findtext(f"{{*}}{time}")
+    found = bench.items(action, holder, **{"Filter.1.Name": name, "Filter.1.Value.1": told})
+    assert {item.findtext(f"{{*}}{time}") for item in found} == {told}
+
+
+def test_volume_status_is_hard_wired_too(bench):
+    listed = bench.items("DescribeVolumeStatus", "volumeStatusSet")
+    assert {item.findtext("{*}volumeStatus/{*}status") for item in listed} == {"ok"}
 
 
 def test_tags_without_names_are_left_alone_and_what_is_gone_is_passed_over(bench):

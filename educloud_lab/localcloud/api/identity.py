@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from educloud_lab.localcloud.cloud import Caller
 from educloud_lab.localcloud.errors import BindError
+from educloud_lab.localcloud.model.compiled import COMMON
 from educloud_lab.localcloud.model.scalars import escape
 
 ACTIONS = frozenset({"GetCallerIdentity", "GetUser"})
@@ -16,8 +17,8 @@ def answer(action: str, caller: Caller, parameters: Mapping[str, str]) -> str:
     """Return the answer's XML; raises :class:`BindError` for an unknown action or parameter."""
     if action not in ACTIONS:
         raise BindError([("Action", action)])
-    known = {"Action", "Version", "UserName"} if action == "GetUser" else {"Action", "Version"}
-    unknown = [(k, v) for k, v in parameters.items() if k not in known and not k.startswith("X-Amz-")]
+    known = COMMON | {"UserName"} if action == "GetUser" else COMMON
+    unknown = [(k, v) for k, v in parameters.items() if k not in known]
     if unknown:
         raise BindError(unknown)
     account = caller.account

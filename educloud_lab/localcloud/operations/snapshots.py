@@ -12,6 +12,7 @@ from educloud_lab.localcloud.accounts import ADMINISTRATOR
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
 from educloud_lab.localcloud.ids import check_id
+from educloud_lab.localcloud.model.scalars import format_time
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import (
     find_volume,
@@ -38,7 +39,7 @@ _FILTERS: dict[str, filters.Values[Snapshot]] = {
     "owner-id": lambda row: [row.owner],
     "description": lambda row: [row.description],
     "progress": lambda row: [f"{row.progress_percent}%"],
-    "start-time": lambda row: [row.created_at.isoformat()],
+    "start-time": lambda row: [format_time(row.created_at)],
 }
 
 

@@ -13,6 +13,7 @@ from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
 from educloud_lab.localcloud.hypervisor.base import HypervisorError
 from educloud_lab.localcloud.ids import check_id
+from educloud_lab.localcloud.model.scalars import format_time
 from educloud_lab.localcloud.operations import filters
 from educloud_lab.localcloud.operations.common import (
     find_instance,
@@ -276,12 +277,13 @@ def _filters(attachments: dict[str, Attachment]) -> dict[str, filters.Values[Vol
         return [attachments[row.id]] if row.id in attachments else []
 
     return {
-        "attachment.attach-time": lambda row: [a.attached_at.isoformat() for a in at(row)],
+        "attachment.attach-time": lambda row: [format_time(a.attached_at) for a in at(row)],
         "attachment.delete-on-termination": lambda row: [a.delete_on_termination for a in at(row)],
         "attachment.device": lambda row: [a.device for a in at(row)],
         "attachment.instance-id": lambda row: [a.instance_id for a in at(row)],
         "attachment.status": lambda row: [a.state for a in at(row)],
         "availability-zone": lambda row: [row.zone],
+        "create-time": lambda row: [format_time(row.created_at)],
         "size": lambda row: [row.size_gib],
         "snapshot-id": lambda row: [row.snapshot_id] if row.snapshot_id else [],
         "status": lambda row: [row.state],

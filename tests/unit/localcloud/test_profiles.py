@@ -11,6 +11,7 @@ from educloud_lab.localcloud.errors import ApiError, AuthError, BindError
 from educloud_lab.localcloud.hypervisor.base import MachineReport, MachineState
 from educloud_lab.localcloud.model import PROFILES, Behaviour, load_overlay, load_profile
 from educloud_lab.localcloud.operations import OPERATIONS, perform
+from educloud_lab.localcloud.state.tables import Volume
 
 
 async def opened(bench, profile):
@@ -118,6 +119,21 @@ async def test_tags_that_are_not_named_are_all_removed(aws):
     volume = await aws.make_volume(TagSpecification__1__ResourceType="volume", TagSpecification__1__Tag__1__Key="a")
     await aws.call("DeleteTags", ResourceId__1=volume)
     assert (await aws.volume(volume))["Tags"] == []
+
+
+async def test_volumes_that_failed_are_impaired_in_aws_alone(aws):
+    volume = await aws.make_volume()
+
+    def break_it(session):
+        session.get(Volume, volume).state = "error"
+
+    await aws.service.cloud.database.run(break_it)
+    for profile, status in (("aws", "impaired"), ("eucalyptus-6", "ok")):
+        aws.service.cloud.model = load_profile(profile)
+        (told,) = (await aws.call("DescribeVolumeStatus", VolumeId__1=volume))["VolumeStatuses"]
+        assert told["VolumeStatus"]["Status"] == status
+        query = {"Filter.1.Name": "volume-status.status", "Filter.1.Value.1": status}
+        assert (await aws.call("DescribeVolumeStatus", **query))["VolumeStatuses"] == [told]
 
 
 async def test_codes_have_no_leading_space(aws):
