@@ -26,6 +26,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+def package_version() -> str:
+    """Return the version of this package, '' for a source tree that was never installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("educloud-lab")
+    except PackageNotFoundError:
+        return ""
+
+
 @contextlib.contextmanager
 def serialised(folders: Folders) -> Iterator[None]:
     """Let only one command at a time change the processes; a second one waits."""

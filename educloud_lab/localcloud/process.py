@@ -12,7 +12,14 @@ from typing import Any
 
 from educloud_lab.localcloud import exchange
 from educloud_lab.localcloud.accounts import load_accounts, write_private
-from educloud_lab.localcloud.command import api_answers, kill_machines, read_json, serialised, stop_gateway
+from educloud_lab.localcloud.command import (
+    api_answers,
+    kill_machines,
+    package_version,
+    read_json,
+    serialised,
+    stop_gateway,
+)
 from educloud_lab.localcloud.errors import LocalCloudError, StartFailedError
 from educloud_lab.localcloud.listening import bind
 from educloud_lab.localcloud.network.policy import gateway_address
@@ -82,6 +89,12 @@ def start(
                     " left alone; run `educloud cloud stop --leave-machines` first to change that."
                 )
             tell(f"The local cloud already runs (process {api['pid']}).")
+            if (runs := api.get("version", "")) != (here := package_version()):
+                runs = f"version {runs}" if runs else "an earlier version"
+                tell(
+                    f"It is {runs}, and {here} is installed. It was left alone. To change over, machines and volumes as"
+                    " they are: educloud cloud stop --leave-machines, then start again."
+                )
         else:
             if is_alive(api.get("pid"), api.get("start_ticks")):
                 end_surely(api["pid"], api["start_ticks"], 5.0)  # it runs, but answers nothing any more

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from educloud_lab.localcloud.accounts import write_private
 from educloud_lab.localcloud.api.runner import runner_of
-from educloud_lab.localcloud.command import read_json
+from educloud_lab.localcloud.command import package_version, read_json
 from educloud_lab.localcloud.errors import AlreadyRunningError
 from educloud_lab.localcloud.listening import HOST, bind
 from educloud_lab.localcloud.processes import start_ticks
@@ -126,6 +126,7 @@ def _tell(folders: Folders, settings: Settings, profile: str, port: int, boot_id
         "host": HOST,
         "port": port,
         "boot_id": boot_id,
+        "version": package_version(),
         "profile": profile,
         "region": settings.region,
         "hypervisor": settings.hypervisor,

@@ -47,6 +47,15 @@ def test_start_announces_what_runs_and_a_second_start_changes_nothing(home):
     assert (found.api_running, found.gateway_running, found.announcement) == (True, True, first)
 
 
+def test_a_cloud_of_another_version_runs_on_and_it_is_said_how_to_change_over(home, monkeypatch):
+    first, said = start(home), []
+    assert start(home, say=said.append) == first
+    assert "version" not in " ".join(said)
+    monkeypatch.setattr(process, "package_version", lambda: "99.1")
+    assert start(home, say=said.append) == first
+    assert "99.1 is installed. It was left alone" in " ".join(said)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
