@@ -24,7 +24,7 @@ class DiskUsage:
 
     def free_bytes(self) -> int | None:
         """Return what new data may take, without the margin that always stays; None for no limit."""
-        return shutil.disk_usage(self.folders.cloud).free - MARGIN_BYTES if self.limited else None
+        return shutil.disk_usage(self.folders.volumes).free - MARGIN_BYTES if self.limited else None
 
     def volume_bytes(self, volume_id: str) -> int:
         """Return what a volume's own layer takes."""

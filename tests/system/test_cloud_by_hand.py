@@ -212,8 +212,8 @@ def test_an_instance_store_machine_cannot_stop(afternoon: Afternoon) -> None:
     image = theirs.image("tiny-store")
     assert (image["RootDeviceType"], image["KernelId"][:4], image["RamdiskId"][:4]) == (
         "instance-store",
-        "eki-",
-        "eri-",
+        "aki-",
+        "ari-",
     )
     with pytest.raises(botocore.exceptions.ClientError) as caught:
         theirs.ec2.stop_instances(InstanceIds=[afternoon.store_id])

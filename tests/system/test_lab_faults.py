@@ -476,12 +476,12 @@ def small_disk(bench: Bench) -> Iterator[SmallDisk]:
                 made.close()
 
 
-def test_the_disk_is_full_while_a_volume_is_made(bench: Bench, small_disk: SmallDisk, folder: Path) -> None:
+def test_the_disk_is_full(bench: Bench, small_disk: SmallDisk, folder: Path) -> None:
     server = bench.lab(folder)
     start(server, "full")
-    problem = in_trouble(server, "full", "volume")
-    assert "could not make" in problem["what"]
-    assert "held nothing" in problem["kept"]
+    problem = in_trouble(server, "full", "quota")
+    assert "Not enough storage for a volume of 1 GiB" in problem["what"]
+    assert "Nothing was changed" in problem["kept"]
     assert server.lease("full")["volumes"][0]["id"] is None
     small_disk.resize("3g")
     start(server, "full")
