@@ -59,7 +59,7 @@ async def check_websocket(where: Surroundings) -> Finding:
             "Restart that server; if a proxy stands before it, it must let websockets through.",
         )
     async with _temporary_server(where) as (url, token, log):
-        problem = await _try_socket(url, token) if url else "the server did not start: " + log()[-300:]
+        problem = await _try_socket(url, token, starting=True) if url else "the server did not start: " + log()[-300:]
     if problem:
         return fail(
             "Websocket", problem, "See that the package is installed in the environment that JupyterLab runs in."
@@ -67,17 +67,29 @@ async def check_websocket(where: Surroundings) -> Finding:
     return ok("Websocket", "opens through a Jupyter server (started for this check)")
 
 
-async def _try_socket(url: str, token: str) -> str:
-    """Return '' when a snapshot arrives over the socket, else what happened."""
+async def _try_socket(url: str, token: str, *, starting: bool = False) -> str:
+    """Return '' when a snapshot arrives over the socket, else what happened.
+
+    Parameters
+    ----------
+    starting : the server was started just now; it writes down its address a moment before it listens there.
+    """
     from tornado.httpclient import HTTPClientError, HTTPRequest
     from tornado.websocket import websocket_connect
 
     address = url.replace("http", "ws", 1) + "educloud/api/v1/socket"
     try:
         async with asyncio.timeout(_LIMIT_S):
-            connection = await websocket_connect(
-                HTTPRequest(address, headers={"Authorization": f"token {quote(token)}"})
-            )
+            while True:
+                try:
+                    connection = await websocket_connect(
+                        HTTPRequest(address, headers={"Authorization": f"token {quote(token)}"})
+                    )
+                    break
+                except ConnectionRefusedError:
+                    if not starting:
+                        raise
+                    await asyncio.sleep(0.2)
             message = await connection.read_message()
             connection.close()
     except TimeoutError:

@@ -128,3 +128,29 @@ async def test_a_home_that_cannot_be_made_is_a_failure(where, tmp_path):
     finding = await host.check_home(Surroundings(tmp_path / "file" / "home"))
     assert finding.verdict is Verdict.FAIL
     assert "EDUCLOUD_HOME" in finding.todo
+
+
+@pytest.mark.parametrize("starting", [True, False])
+async def test_a_server_that_was_just_started_may_listen_a_moment_later(monkeypatch, starting):
+    tries = []
+
+    class Connection:
+        async def read_message(self):
+            return '{"type": "snapshot"}'
+
+        def close(self):
+            pass
+
+    async def connect(request):
+        tries.append(request.url)
+        if len(tries) < 3:
+            raise ConnectionRefusedError("refused")
+        return Connection()
+
+    async def at_once(_seconds):
+        pass
+
+    monkeypatch.setattr("tornado.websocket.websocket_connect", connect)
+    monkeypatch.setattr(halves.asyncio, "sleep", at_once)
+    problem = await halves._try_socket("http://127.0.0.1:1/", "t", starting=starting)
+    assert (problem, len(tries)) == (("", 3) if starting else ("refused", 1))
