@@ -26,7 +26,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from educloud_lab.localcloud.hypervisor.simulated_journal import Journal
-from educloud_lab.localcloud.operations import OPERATIONS
 from educloud_lab.localcloud.processes import is_alive, start_ticks
 
 HERE = Path(__file__).parent
@@ -139,7 +138,9 @@ class Client:
         self.instances: dict[str, Known] = {}
         self.volumes: dict[str, Known] = {}
         self.snapshots: dict[str, Known] = {}
+        self.images_made: dict[str, Known] = {}
         self.tokens: dict[str, set[str]] = {}  # token -> ids that were answered; empty when no answer came
+        self.ran: dict[str, str] = {}  # token -> the image of one's own that was asked for
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
 
@@ -149,8 +150,8 @@ class Client:
             *[self.run] * 4, *[self.make_volume] * 3, *[self.attach] * 5, *[self.detach] * 3, *[self.stop] * 3,
             *[self.start] * 3, *[self.tag] * 3, self.terminate, self.delete_volume, self.run_again,
         ]  # fmt: skip
-        if "CreateSnapshot" in OPERATIONS:
-            actions += [self.snapshot, self.snapshot, self.volume_from_snapshot, self.delete_snapshot]
+        actions += [self.snapshot, self.snapshot, self.volume_from_snapshot, self.delete_snapshot]
+        actions += [self.image_of_machine, self.image_of_snapshot, self.run_own_image, self.deregister]
         while not stop.is_set():
             action = self.random.choice(actions)
             try:
@@ -158,7 +159,9 @@ class Client:
             except ClientError as error:
                 code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
                 self.counts[f"{action.__name__}: {code}"] += 1
-                if status >= 500 and code not in ("ServiceUnavailable",):
+                # Eucalyptus's own word for a machine that an image cannot be made of now.
+                passing = "in either the 'running' or 'stopped' state" in str(error)
+                if status >= 500 and code not in ("ServiceUnavailable",) and not passing:
                     self.faults.append(f"{action.__name__}: {error}")
             except BotoCoreError:
                 self.counts[f"{action.__name__}: no answer"] += 1
@@ -177,12 +180,15 @@ class Client:
         return self.random.choice(found) if found else None
 
     def run(self) -> None:
-        if len([i for i in self.instances.values() if i.states != {"terminated"}]) > 6:
+        if len(self._live()) > 6:
             return
         store = self.random.random() < 0.3
         token = f"{self.name}-{self.random.getrandbits(64):x}"
         self.tokens[token] = set()
         self._run(token, self.images["tiny-store" if store else "tiny"], store)
+
+    def _live(self) -> list[Known]:
+        return [known for known in self.instances.values() if known.states != {"terminated"}]
 
     def _run(self, token: str, image: str, store: bool) -> None:
         answer = self.ec2.run_instances(
@@ -202,7 +208,7 @@ class Client:
         if self.tokens:
             token = self.random.choice(sorted(self.tokens))
             store = any(self.instances[i].store for i in self.tokens[token])
-            self._run(token, self.images["tiny-store" if store else "tiny"], store)
+            self._run(token, self.ran.get(token, self.images["tiny-store" if store else "tiny"]), store)
 
     def stop(self) -> None:
         if known := self._pick(self.instances, "running"):
@@ -305,6 +311,43 @@ class Client:
                 raise
             snapshot.states = {"deleted"}
 
+    def image_of_machine(self) -> None:
+        own = {key: known for key, known in self.instances.items() if not known.store}
+        if (known := self._pick(own, "running", "stopped")) and len(self.images_made) < 6:
+            answer = self.ec2.create_image(InstanceId=known.id, Name=self._name(), NoReboot=self.random.random() < 0.5)
+            self._made(answer["ImageId"])
+
+    def image_of_snapshot(self) -> None:
+        if (snapshot := self._pick(self.snapshots, "completed")) and len(self.images_made) < 6:
+            disk = {"DeviceName": "/dev/sda", "Ebs": {"SnapshotId": snapshot.id}}
+            answer = self.ec2.register_image(
+                Name=self._name(), RootDeviceName="/dev/sda", Architecture="x86_64", BlockDeviceMappings=[disk]
+            )
+            self._made(answer["ImageId"])
+
+    def _name(self) -> str:
+        return f"{self.name}-{self.random.getrandbits(48):x}"
+
+    def _made(self, image_id: str) -> None:
+        self.images_made[image_id] = Known(image_id, {"available"})
+
+    def run_own_image(self) -> None:
+        if (image := self._pick(self.images_made, "available")) and len(self._live()) <= 6:
+            token = f"{self.name}-{self.random.getrandbits(64):x}"
+            self.tokens[token] = set()
+            self.ran[token] = image.id
+            self._run(token, image.id, store=False)
+
+    def deregister(self) -> None:
+        if image := self._pick(self.images_made, "available"):
+            before = self._asked(image, "gone")
+            try:
+                self.ec2.deregister_image(ImageId=image.id)
+            except ClientError:
+                image.states = before
+                raise
+            image.states = {"gone"}
+
     def machines_died(self, only: str = "") -> None:
         """Every machine that ran (or one) is gone: EBS-backed ones are stopped, instance-store ones ended."""
         for known in self.instances.values():
@@ -319,11 +362,16 @@ class Client:
         """Compare the ledger with what the cloud says, and take over what was open."""
         wrong = list(self.faults)
         self.faults.clear()
-        for things, kind in ((self.instances, "instance"), (self.volumes, "volume"), (self.snapshots, "snapshot")):
+        for things, kind in (
+            (self.instances, "instance"), (self.volumes, "volume"), (self.snapshots, "snapshot"),
+            (self.images_made, "image"),
+        ):  # fmt: skip
             for known in things.values():
                 found = told[kind].get(known.id)
                 if found is None:
-                    if kind == "snapshot" and "deleted" in known.states:
+                    if kind == "image" and "gone" in known.states:
+                        known.states = {"gone"}  # a deregistered image is not listed
+                    elif kind == "snapshot" and "deleted" in known.states:
                         known.states = {"deleted"}  # as on Eucalyptus, a deleted snapshot is not listed
                     else:
                         wrong.append(f"{known.id} does not answer; it should be {known.states}")
@@ -497,7 +545,7 @@ def volumes_never_made(state: Path) -> set[str]:
 
 def tell(ec2) -> dict[str, dict[str, dict]]:
     """Return everything that the cloud tells, by kind and id."""
-    instances, volumes, snapshots = {}, {}, {}
+    instances, volumes, snapshots, images = {}, {}, {}, {}
     for reservation in ec2.describe_instances()["Reservations"]:
         for item in reservation["Instances"]:
             state = item["State"]["Name"]
@@ -517,13 +565,14 @@ def tell(ec2) -> dict[str, dict[str, dict]]:
             "moving": moving and not (root and stopped),
             "tags": {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
         }  # fmt: skip
-    if "CreateSnapshot" in OPERATIONS:
-        for item in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]:
-            snapshots[item["SnapshotId"]] = {
-                "state": item["State"], "moving": item["State"] == "pending",
-                "tags": {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
-            }  # fmt: skip
-    return {"instance": instances, "volume": volumes, "snapshot": snapshots}
+    for item in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]:
+        snapshots[item["SnapshotId"]] = {
+            "state": item["State"], "moving": item["State"] == "pending",
+            "tags": {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
+        }  # fmt: skip
+    for item in ec2.describe_images(Owners=["self"])["Images"]:
+        images[item["ImageId"]] = {"state": item["State"], "moving": item["State"] == "pending", "tags": {}}
+    return {"instance": instances, "volume": volumes, "snapshot": snapshots, "image": images}
 
 
 def link_images(images: Path, home: Path) -> None:

@@ -30,7 +30,10 @@ def test_killed_at_many_points_of_a_mixed_workload(images: Path, tmp_path: Path)
             rig.point(KINDS[number % len(KINDS)])
         done: Counter[str] = sum((client.counts for client in rig.clients), Counter())
         print(f"killed at: {dict(rig.killed)}\nasked: {dict(done)}")  # shown by scripts/check-deep
-        for action in ("run", "stop", "start", "terminate", "attach", "detach", "make_volume", "delete_volume", "tag"):
+        for action in (
+            "run", "stop", "start", "terminate", "attach", "detach", "make_volume", "delete_volume", "tag", "snapshot",
+            "image_of_machine", "image_of_snapshot", "run_own_image",
+        ):  # fmt: skip
             assert done[action] > 0, f"the workload never got to {action}"
         assert sum(done[action] for action in done if action.endswith(": no answer")) > 0
         assert len(rig.killed) > min(5, POINTS // 4)
