@@ -53,7 +53,8 @@ def read_rows(state: Path) -> tuple[tuple[Machine, ...], tuple[RegisteredImage, 
     with contextlib.closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True, timeout=5)) as connection:
         try:
             machines = connection.execute(
-                "SELECT id, CASE WHEN resume THEN 'starts with the cloud' ELSE state END, address, instance_type"
+                "SELECT id, CASE WHEN resume THEN 'starts with the cloud' ELSE state END,"
+                " CASE WHEN address_shown THEN address ELSE '' END, instance_type"
                 " FROM instance WHERE state != 'terminated' ORDER BY id"
             ).fetchall()
             images = connection.execute(
