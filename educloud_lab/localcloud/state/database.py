@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ from educloud_lab.localcloud.errors import LocalCloudError
 from educloud_lab.localcloud.state.tables import Event, Image, Instance, Snapshot, Volume
 from educloud_lab.localcloud.state.upgrade import upgrade
 from educloud_lab.localcloud.tracing import REQUEST, on_behalf_of
+
+log = logging.getLogger("educloud.cloud.state")
 
 T = TypeVar("T")
 
@@ -186,7 +189,10 @@ class Database:
             finally:
                 self.changes = raw.total_changes
             if self.after_commit is not None:
-                self.after_commit(raw)
+                try:
+                    self.after_commit(raw)
+                except Exception:  # whatever it is: what is committed is done, and nobody may be told otherwise
+                    log.exception("The state as it was is not kept; faults that show it may show a newer one")
 
     def _open(self) -> None:
         # User data of machines is in it: for its owner only, whatever the umask says.

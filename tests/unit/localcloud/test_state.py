@@ -141,6 +141,19 @@ async def test_a_full_disk_fails_all_that_were_to_be_committed_together(database
     assert await database.run(lambda session: session.get(Meta, "a")) is None
 
 
+async def test_what_is_committed_is_never_answered_as_failed(database, caplog):
+    """A fault that shows older states keeps copies of them, for which there may be no memory."""
+
+    def no_memory(_raw):
+        raise MemoryError
+
+    database.after_commit = no_memory
+    await database.run(lambda session: session.add(Meta(key="a", value="1")))
+    database.after_commit = None
+    assert await database.run(lambda session: session.get(Meta, "a").value) == "1"
+    assert "is not kept" in caplog.text
+
+
 async def test_a_row_remembers_the_request_that_changed_it_last(database):
     def make(session):
         session.add(Volume(id="vol-1", owner="1", zone="one", size_gib=1, state="creating", created_at=NOW))
