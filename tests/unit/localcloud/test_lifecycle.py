@@ -147,6 +147,20 @@ async def test_terminating_while_it_starts_ends_it(bench):
     assert (await bench.hypervisor.report(machine)).state is MachineState.ABSENT
 
 
+async def test_a_root_that_is_kept_is_made_for_a_machine_that_ended_before_it(bench):
+    mapping = {
+        "BlockDeviceMapping__1__DeviceName": "/dev/sda",
+        "BlockDeviceMapping__1__Ebs__DeleteOnTermination": "false",
+    }
+    answer = await bench.call("RunInstances", ImageId=await bench.image(), MinCount=1, MaxCount=1, **mapping)
+    machine = answer["Instances"][0]["InstanceId"]
+    (root,) = (v["VolumeId"] for v in (await bench.call("DescribeVolumes"))["Volumes"])
+    await bench.call("TerminateInstances", InstanceId__1=machine)
+    await bench.settle()
+    assert (await bench.volume(root))["State"] == "available"
+    assert (bench.home / "cloud" / "volumes" / f"{root}.qcow2").exists()
+
+
 async def test_machines_are_found_again_after_a_restart(bench):
     machine = await bench.run()
     before = await bench.instance(machine)
