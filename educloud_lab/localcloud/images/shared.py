@@ -98,8 +98,16 @@ def run_inside(
         loader = tree / "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
     libraries = tree / "usr/lib/x86_64-linux-gnu"
     # Many programs are one file under several names and look at their own name.
-    command = [loader, "--argv0", program.name, "--library-path", libraries, program.resolve(), *arguments]
+    command = [loader, "--argv0", program.name, "--library-path", libraries, own_file(tree, program), *arguments]
     return run(what, command, env=env)
+
+
+def own_file(tree: Path, program: Path) -> Path:
+    """Follow links as the image does: an absolute one leads to the image's own file, not to this computer's."""
+    while program.is_symlink():
+        target = program.readlink()
+        program = tree / target.relative_to("/") if target.is_absolute() else program.parent / target
+    return program
 
 
 def library_cache(tree: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from educloud_lab.localcloud.images import debian_system, disk, dpkg_database, recipes, tools, tree
+from educloud_lab.localcloud.images import debian_system, disk, dpkg_database, recipes, shared, tools, tree
 from educloud_lab.localcloud.images.errors import ImageBuildError
 from educloud_lab.localcloud.images.packages import parse_wanted
 
@@ -216,3 +216,14 @@ def test_a_file_system_that_could_not_be_filled_is_no_image(tmp_path):
     (root / "two\nlines").write_text("x")
     with pytest.raises(ImageBuildError, match="unusable path"):
         disk.make_disk(root, {}, 16 << 20, 1_700_000_000, tmp_path)
+
+
+def test_links_lead_to_the_images_own_files(tmp_path):
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/sbin").mkdir()
+    (tmp_path / "bin").symlink_to("usr/bin")
+    (tmp_path / "usr/bin/kmod").write_text("")
+    (tmp_path / "usr/sbin/depmod").symlink_to("/bin/kmod")
+    (tmp_path / "usr/sbin/modinfo").symlink_to("depmod")
+    found = shared.own_file(tmp_path, tmp_path / "usr/sbin/modinfo")
+    assert found == tmp_path / "bin/kmod"
