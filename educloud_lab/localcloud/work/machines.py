@@ -218,10 +218,11 @@ class Machines:
         self._tell(session, row, "terminated")
         query = select(Attachment, Volume).join(Volume, Volume.id == Attachment.volume_id, isouter=True)
         for attachment, volume in session.execute(query.where(Attachment.instance_id == instance_id)):
-            if volume is not None and attachment.delete_on_termination:
-                volume.state = "deleting"
-            elif volume is not None and volume.state not in ("creating", "failed"):  # one is still made, one never was
-                volume.state = "available"
+            if volume is not None:
+                if attachment.delete_on_termination:
+                    volume.state = "deleting"
+                elif volume.state not in ("creating", "failed"):  # one is still to be made, one never was
+                    volume.state = "available"
             session.delete(attachment)
 
 
