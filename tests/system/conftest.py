@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +21,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from educloud_lab.localcloud.settings import DEFAULT_PORT
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -268,6 +272,16 @@ def make_bench(folder: Path, images: Path) -> Bench:
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     return Bench(home, env)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_port() -> Iterator[None]:
+    """Keep the usual port taken: a cloud that is killed on it would lose it to that of a test beside it."""
+    with socket.socket() as held:
+        with contextlib.suppress(OSError):  # another worker holds it already
+            held.bind(("127.0.0.1", DEFAULT_PORT))
+            held.listen()
+        yield
 
 
 @pytest.fixture
