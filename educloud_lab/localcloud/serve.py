@@ -107,10 +107,7 @@ def state_file(folders: Folders) -> Path:
 
 
 def _last_port(folders: Folders) -> int | None:
-    try:
-        port = json.loads(state_file(folders).read_text())["port"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    port = read_json(state_file(folders)).get("port")
     return port if isinstance(port, int) and 0 < port < 65536 else None
 
 

@@ -11,8 +11,8 @@ from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import invalid, missing
 from educloud_lab.localcloud.operations.common import require
 from educloud_lab.localcloud.operations.images import find_image, mapping_views
-from educloud_lab.localcloud.operations.permissions import change, groups_and_users, others
-from educloud_lab.localcloud.state.tables import Image, LaunchPermission, Snapshot
+from educloud_lab.localcloud.operations.permissions import groups_and_users, share, unshare, users
+from educloud_lab.localcloud.state.tables import Snapshot
 
 _ATTRIBUTES = ("description", "kernel", "ramdisk", "launchPermission", "productCodes", "blockDeviceMapping")
 
@@ -28,7 +28,7 @@ async def describe_image_attribute(cloud: Cloud, caller: Caller, params: dict[st
         answer: dict[str, Any] = {"ImageId": image.id}
         if attribute == "launchPermission":
             groups = [{"Group": "all"}] if image.public else []
-            answer["LaunchPermissions"] = groups + [{"UserId": user} for user in sorted(_users(session, image))]
+            answer["LaunchPermissions"] = groups + [{"UserId": user} for user in sorted(users(session, image))]
         elif attribute == "blockDeviceMapping":
             sizes = {row.id: row.size_gib for row in session.scalars(select(Snapshot))}
             answer["BlockDeviceMappings"] = mapping_views(image, sizes)
@@ -63,12 +63,7 @@ async def modify_image_attribute(cloud: Cloud, caller: Caller, params: dict[str,
         image = find_image(session, cloud, caller, text)
         if description is not None:
             image.description = str(description.get("Value", ""))[:255]
-        image.public = change(image.public, add, remove)
-        users = _users(session, image)
-        for user in others(add, image.owner) - users:
-            session.add(LaunchPermission(image_id=image.id, account_id=user))
-        for user in others(remove, image.owner) & users:
-            session.delete(session.get_one(LaunchPermission, (image.id, user)))
+        share(session, image, add, remove)
 
     await cloud.database.run(work)
     return {}
@@ -81,14 +76,7 @@ async def reset_image_attribute(cloud: Cloud, caller: Caller, params: dict[str, 
         raise invalid(f"Value ({attribute[:60]}) for parameter attribute is invalid.")
 
     def work(session: Session) -> None:
-        image = find_image(session, cloud, caller, text)
-        image.public = False
-        for user in _users(session, image):
-            session.delete(session.get_one(LaunchPermission, (image.id, user)))
+        unshare(session, find_image(session, cloud, caller, text))
 
     await cloud.database.run(work)
     return {}
-
-
-def _users(session: Session, image: Image) -> set[str]:
-    return set(session.scalars(select(LaunchPermission.account_id).where(LaunchPermission.image_id == image.id)))

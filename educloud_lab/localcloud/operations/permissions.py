@@ -7,7 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from educloud_lab.localcloud.errors import invalid
+from educloud_lab.localcloud.state.tables import Image, LaunchPermission, Snapshot, SnapshotPermission
 
 ALL = "all"
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
@@ -47,14 +51,33 @@ def groups_and_users(params: Mapping[str, Any], member: str, groups: str) -> tup
     return _shares(add), _shares(remove)
 
 
-def change(public: bool, add: Shares, remove: Shares) -> bool:
-    """Return whether everybody may use it afterwards."""
-    return (public or add.everybody) and not remove.everybody
+def users(session: Session, row: Image | Snapshot) -> set[str]:
+    """Return the accounts that a snapshot or an image is shared with."""
+    table, key = _table(row)
+    return set(session.scalars(select(table.account_id).filter_by(**{key: row.id})))
 
 
-def others(shares: Shares, owner: str) -> set[str]:
-    """Return the accounts without the owner, who may anyway."""
-    return set(shares.accounts - {owner})
+def share(session: Session, row: Image | Snapshot, add: Shares, remove: Shares) -> None:
+    """Share a snapshot or an image with more and with fewer; its owner may use it anyway."""
+    table, key = _table(row)
+    row.public = (row.public or add.everybody) and not remove.everybody
+    before = users(session, row)
+    for user in add.accounts - {row.owner} - before:
+        session.add(table(account_id=user, **{key: row.id}))
+    for user in (remove.accounts - {row.owner}) & before:
+        session.delete(session.get_one(table, (row.id, user)))
+
+
+def unshare(session: Session, row: Image | Snapshot) -> None:
+    """Leave a snapshot or an image to its owner alone."""
+    table, _ = _table(row)
+    row.public = False
+    for user in users(session, row):
+        session.delete(session.get_one(table, (row.id, user)))
+
+
+def _table(row: Image | Snapshot) -> tuple[type[LaunchPermission | SnapshotPermission], str]:
+    return (LaunchPermission, "image_id") if isinstance(row, Image) else (SnapshotPermission, "snapshot_id")
 
 
 def _shares(entries: Iterable[Mapping[str, str]]) -> Shares:

@@ -24,7 +24,7 @@ from educloud_lab.localcloud.operations.common import (
     tag_list,
     tags_of,
 )
-from educloud_lab.localcloud.operations.permissions import change, groups_and_users, others
+from educloud_lab.localcloud.operations.permissions import groups_and_users, share, unshare, users
 from educloud_lab.localcloud.operations.space import check_snapshot
 from educloud_lab.localcloud.state.tables import Image, Snapshot, SnapshotPermission, Volume
 from educloud_lab.localcloud.work.diskroom import snapshot_file
@@ -157,7 +157,7 @@ async def describe_snapshot_attribute(cloud: Cloud, caller: Caller, params: dict
         found = [{"Group": "all"}] if row.public else []
         return {
             "SnapshotId": row.id,
-            "CreateVolumePermissions": found + [{"UserId": user} for user in _users(session, row)],
+            "CreateVolumePermissions": found + [{"UserId": user} for user in users(session, row)],
         }
 
     return await cloud.database.run(work)
@@ -171,12 +171,7 @@ async def modify_snapshot_attribute(cloud: Cloud, caller: Caller, params: dict[s
 
     def work(session: Session) -> None:
         row = find_snapshot(session, caller, text)
-        row.public = change(row.public, add, remove)
-        users = _users(session, row)
-        for user in others(add, row.owner) - users:
-            session.add(SnapshotPermission(snapshot_id=row.id, account_id=user))
-        for user in others(remove, row.owner) & users:
-            session.delete(session.get_one(SnapshotPermission, (row.id, user)))
+        share(session, row, add, remove)
 
     await cloud.database.run(work)
     return {}
@@ -188,10 +183,7 @@ async def reset_snapshot_attribute(cloud: Cloud, caller: Caller, params: dict[st
     _attribute(params)
 
     def work(session: Session) -> None:
-        row = find_snapshot(session, caller, text)
-        row.public = False
-        for user in _users(session, row):
-            session.delete(session.get_one(SnapshotPermission, (row.id, user)))
+        unshare(session, find_snapshot(session, caller, text))
 
     await cloud.database.run(work)
     return {}
@@ -217,10 +209,6 @@ def snapshot_view(row: Snapshot, tags: dict[str, str]) -> dict[str, Any]:
 def _images(session: Session) -> list[Image]:
     gone = ("deregistered", "failed")
     return list(session.scalars(select(Image).where(Image.state.not_in(gone), Image.kind == "machine")))
-
-
-def _users(session: Session, row: Snapshot) -> set[str]:
-    return set(session.scalars(select(SnapshotPermission.account_id).where(SnapshotPermission.snapshot_id == row.id)))
 
 
 def _open(session: Session, caller: Caller, row: Snapshot) -> bool:
