@@ -46,6 +46,8 @@ class Storage:
         self.snapshots = Snapshots(cloud, hypervisor, maker, holds)
         self.compaction = Compaction(cloud, hypervisor, maker, holds)
         self.images = ImageMaker(cloud, hypervisor, self.snapshots)
+        self._work: _Work | None = None
+        self._read_at = 0
         self._compacted: object = None
         self._not_before_s = 0.0
 
@@ -56,7 +58,7 @@ class Storage:
 
     async def round(self, spawn: Spawn) -> None:
         """Start what the rows ask for."""
-        work = await self._cloud.database.run(_read)
+        work = await self._asked_for()
         for snapshot_id, key in work.snapshots:
             spawn(key, "snapshot", lambda snapshot_id=snapshot_id: self.snapshots.take(snapshot_id))  # type: ignore[misc]  # bound now
         for image_id, key in work.images:
@@ -64,6 +66,13 @@ class Storage:
         waits = self._cloud.clock.monotonic_s() < self._not_before_s
         if work.layout is not None and work.layout != self._compacted and not waits:
             spawn("compaction", "compaction", lambda: self._compact(work.layout))
+
+    async def _asked_for(self) -> _Work:
+        """Return what the rows ask for; they are read when anything was written since."""
+        changes = self._cloud.database.changes
+        if self._work is None or changes != self._read_at:
+            self._work, self._read_at = await self._cloud.database.run(_read), changes
+        return self._work
 
     async def grow(self, volume_id: str, size_gib: int) -> None:
         """Make a volume larger, in use or not. Raises HypervisorError: it is as it was."""
