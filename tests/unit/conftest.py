@@ -1,10 +1,9 @@
 """Unit tests open no socket (but to themselves, by unix socket) and never sleep."""
 
-from collections.abc import Iterator
-
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 import pytest_socket
