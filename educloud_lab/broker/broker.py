@@ -14,11 +14,16 @@ from datetime import timedelta
 from educloud_lab.broker import grants, snapshot
 from educloud_lab.broker.clock import wait_event
 from educloud_lab.broker.config import BrokerConfig
+from educloud_lab.broker.doctor import Doctor
 from educloud_lab.broker.intents import new_id, want
 from educloud_lab.broker.jobs import Jobs
+from educloud_lab.broker.limits import Limits
+from educloud_lab.broker.oversight import Oversight
+from educloud_lab.broker.owning import own_lease
 from educloud_lab.broker.parts import Bell, Checkpoint, Parts, no_checkpoint
 from educloud_lab.broker.reconciler import Reconciler
 from educloud_lab.broker.sight import Sight
+from educloud_lab.broker.volumes import Volumes
 from educloud_lab.domain import naming
 from educloud_lab.domain.errors import ConfirmationError, ConflictError, EducloudError, NotFoundError, ProfileError
 from educloud_lab.domain.job import TARGET_OF, JobKind
@@ -91,6 +96,10 @@ class Broker:
             checkpoint=checkpoint,
             sight=Sight(cloud, clock, period_s=config.busy_poll_s, on_health=self._on_health),
         )
+        self.limits = Limits(self._parts)
+        self.volumes = Volumes(self._parts)
+        self.oversight = Oversight(self._parts)
+        self.doctor = Doctor(self._parts)
         self._reconciler = Reconciler(self._parts, Jobs(self._parts).attempt, lambda: self._watchers)
 
     async def open(self) -> None:
@@ -152,10 +161,7 @@ class Broker:
             self._watchers -= 1
 
     def _own(self, tx: Transaction, person: str, lease_id: str) -> LeaseRecord:
-        lease = tx.lease(lease_id)
-        if lease is None or lease.person != person or lease.course != self._parts.course:
-            raise NotFoundError("There is no such machine, or it is not yours.")
-        return lease
+        return own_lease(tx, self._parts, person, lease_id)
 
     def _profile(self, name: str) -> MachineProfile:
         profile = next((profile for profile in self._profiles if profile.name == name), None)

@@ -71,6 +71,8 @@ def actions(lease: LeaseRecord) -> list[wire.ActionState]:
     if not ready:
         reasons[wire.Action.EXTEND] = "It is not running."
         reasons[wire.Action.TERMINAL] = "Possible when the machine is ready."
+    for action in _NOT_YET:
+        reasons[action] = "Not possible now."
     if lease.instance_id is None:
         reasons[wire.Action.CONSOLE] = "There is no machine."
     elif lease.instance_state not in ("running", "pending"):
@@ -78,4 +80,15 @@ def actions(lease: LeaseRecord) -> list[wire.ActionState]:
     return [wire.ActionState(action=action, enabled=not reason, reason=reason) for action, reason in reasons.items()]
 
 
+_NOT_YET = (
+    wire.Action.BUSY,
+    wire.Action.EXEMPT,
+    wire.Action.END_EXEMPTION,
+    wire.Action.SNAPSHOT,
+    wire.Action.RESTORE,
+    wire.Action.GROW,
+    wire.Action.DISCARD,
+    wire.Action.RETURN,
+    wire.Action.WHY,
+)
 _RESTING = (Phase.OFF, Phase.ASLEEP)

@@ -16,7 +16,16 @@ from educloud_lab.broker.outcomes import Verdict, verdict_for, waiting_text
 from educloud_lab.broker.parts import Parts
 from educloud_lab.broker.run import Run, StepFunction, Superseded
 from educloud_lab.domain.errors import EducloudError, StaleClaimError, StoreError, VolumeBusyError, VolumeError
-from educloud_lab.domain.job import BUSY_STATUS, START_NEEDS, JobKind, Outcome, StepState, VolumeStage, step_names
+from educloud_lab.domain.job import (
+    BUSY_STATUS,
+    START_NEEDS,
+    VOLUME_KINDS,
+    JobKind,
+    Outcome,
+    StepState,
+    VolumeStage,
+    step_names,
+)
 from educloud_lab.domain.lease import Problem, Status
 from educloud_lab.ports.records import JobRecord, LeaseRecord, VolumeRecord
 from educloud_lab.ports.store import Transaction
@@ -40,6 +49,8 @@ _STOP: Final[dict[str, StepFunction]] = {
     "detach": stop.detach,
     "instance": stop.go_down,
 }
+# Filled by the modules of the volumes' own jobs.
+_VOLUME: Final[dict[JobKind, dict[str, StepFunction]]] = {}
 
 
 def plan(kind: JobKind, *, has_volume: bool) -> tuple[Mapping[str, StepFunction], Mapping[str, tuple[str, ...]]]:
@@ -48,7 +59,8 @@ def plan(kind: JobKind, *, has_volume: bool) -> tuple[Mapping[str, StepFunction]
     if kind is JobKind.START:
         return {name: _START[name] for name in names}, START_NEEDS
     chain = {name: (before,) for before, name in pairwise(names)}
-    return {name: _STOP[name] for name in names}, chain
+    functions = _VOLUME.get(kind, _STOP)
+    return {name: functions[name] for name in names}, chain
 
 
 class Jobs:
@@ -90,8 +102,9 @@ class Jobs:
             return None
         job = replace(job, attempts=job.attempts + 1, waiting_for="")
         tx.put_job(job)
-        if lease.status is not BUSY_STATUS[job.kind]:
-            lease = replace(lease, status=BUSY_STATUS[job.kind])
+        busy = BUSY_STATUS.get(job.kind, lease.status)
+        if lease.status is not busy:
+            lease = replace(lease, status=busy)
             tx.put_lease(lease)
         return job, lease, tx.volume_of(lease.id)
 
@@ -147,7 +160,8 @@ class Jobs:
             tx.put_job(replace(job, ended_at=now, outcome=Outcome.DONE, waiting_for=""))
             if job.attempts <= 1:
                 tx.add_duration(job.scope, "", (now - job.created_at).total_seconds())
-            tx.put_lease(self._reached(run, lease, now))
+            if job.kind not in VOLUME_KINDS:
+                tx.put_lease(self._reached(run, lease, now))
 
         await run.commit("job done", record)
 
@@ -212,6 +226,10 @@ class Jobs:
         job, lease = self._rows(tx, run)
         unfinished_to(tx, job.id, StepState.FAILED)
         tx.put_job(replace(job, ended_at=tx.now(), outcome=Outcome.FAILED, waiting_for=""))
+        if job.kind in VOLUME_KINDS:
+            # The machine goes on as it was; what went wrong is told beside it.
+            tx.put_lease(replace(lease, problem=_problem(tx, error)))
+            return
         until = lease.expires_at
         if until is None and lease.token_sent:
             # The machine may run, so that somebody can look; it does not run for ever.

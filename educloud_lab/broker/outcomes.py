@@ -56,7 +56,7 @@ VERDICTS: Final[dict[type[errors.EducloudError], tuple[Verdict, Verdict]]] = {
     errors.StaleClaimError: (Verdict.DROP, Verdict.DROP),
     errors.SchemaError: (_F, _F),
 }
-"""(for a start, for a stop or delete). A test fails when a class of the tree is missing."""
+"""(for a start or a volume's own job, for a stop or delete). A test fails when a class of the tree is missing."""
 
 WAITING_FOR: Final[dict[type[errors.EducloudError], str]] = {
     errors.CloudUnreachableError: "The cloud does not answer; asking again",
@@ -71,7 +71,7 @@ def verdict_for(error: errors.EducloudError, kind: JobKind) -> Verdict:
     """Return what to do with a job of this kind after this error."""
     for cls in type(error).__mro__:
         if cls in VERDICTS:
-            return VERDICTS[cls][0 if kind is JobKind.START else 1]
+            return VERDICTS[cls][1 if kind in (JobKind.STOP, JobKind.DELETE) else 0]
     return Verdict.FAIL
 
 

@@ -50,6 +50,8 @@ def wire_profile(profile: MachineProfile) -> wire.MachineProfile:
         volume_size_bytes=profile.volume.size_gib * _GIB if profile.volume else None,
         mount_point=profile.volume.mount_point if profile.volume else None,
         time_limit_s=profile.time_limit_s,
+        idle_limit_s=profile.idle_limit_s,
+        first_connection_limit_s=profile.first_connection_limit_s,
     )
 
 
@@ -71,7 +73,8 @@ def wire_job(
         progress = min(_MOST, done)
     return wire.Job(
         id=job.id,
-        kind=job.kind.value,
+        kind=wire.JobKind(job.kind.value),
+        outcome=job.outcome.value if job.outcome is not None else None,
         created_at=job.created_at,
         in_flight=in_flight,
         attempts=job.attempts,
@@ -88,6 +91,7 @@ def wire_job(
             )
             for step in steps
         ],
+        queue=None,
         progress=progress,
         estimate_s=left_s,
     )
@@ -102,6 +106,9 @@ def _wire_volume(volume: VolumeRecord) -> wire.Volume:
         file_system_uuid=volume.file_system_uuid if volume.formatted_at is not None else None,
         formatted_at=volume.formatted_at,
         last_mounted_at=volume.last_mounted_at,
+        last_written_at=volume.last_written_at,
+        proof="",
+        from_snapshot=None,
     )
 
 
@@ -151,6 +158,10 @@ def wire_lease(tx: Transaction, parts: Parts, lease: LeaseRecord) -> wire.Lease:
         login=f"{lease.profile.login_user}@{lease.address}" if lease.address else None,
         started_at=lease.started_at,
         expires_at=lease.expires_at,
+        limits=None,
+        finding=None,
+        snapshots=[],
+        bin=[],
         actions=actions(lease),
         updated_at=lease.updated_at,
     )

@@ -18,6 +18,55 @@ class JobKind(StrEnum):
     START = "start"
     STOP = "stop"
     DELETE = "delete"
+    SNAPSHOT = "snapshot"  # of the data volume, running or not
+    RESTORE = "restore"  # a new data volume from a snapshot; the present one goes to the bin
+    GROW = "grow"  # the data volume and its file system
+    DISCARD = "discard"  # the data volume goes to the bin; the next Start begins with an empty one
+    RETURN = "return"  # a volume comes back from the bin, in place of the present one (which goes there)
+    EMPTY = "empty"  # a volume that was in the bin for its time is deleted, or a snapshot that a person deleted
+
+
+VOLUME_KINDS: Final = frozenset(
+    {JobKind.SNAPSHOT, JobKind.RESTORE, JobKind.GROW, JobKind.DISCARD, JobKind.RETURN, JobKind.EMPTY}
+)
+"""Jobs that leave the lease's target and status as they are; a failure of theirs is told and changes nothing else."""
+
+
+class ShelfKind(StrEnum):
+    """Why a volume of the cloud is kept that no machine uses."""
+
+    BIN = "bin"  # a person's own delete or restore: comes back on request, deleted after its time
+    QUARANTINE = "quarantine"  # nobody asked: duplicates, volumes without owner. Never deleted by inference (I2)
+
+
+class SnapshotState(StrEnum):
+    """Where a snapshot of a data volume stands."""
+
+    PLANNED = "planned"  # recorded; the call may have been made
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DELETED = "deleted"
+
+
+class Consistency(StrEnum):
+    """What a snapshot can be relied on for."""
+
+    UNKNOWN = ""
+    AT_REST = "at-rest"  # the volume was not mounted
+    FROZEN = "frozen"  # the file system was frozen while it was taken
+    CRASH = "crash"  # as after a power cut: the thaw came before the cloud answered
+
+
+class OrphanState(StrEnum):
+    """What became of something of ours in the cloud that the store does not know."""
+
+    SEEN = "seen"  # reported; its grace time runs
+    REAPING = "reaping"  # its end is recorded and being asked for
+    REAPED = "reaped"
+    QUARANTINED = "quarantined"
+    KEPT = "kept"  # a person said so
+    GONE = "gone"  # it vanished, or it got an owner
 
 
 class StepState(StrEnum):
@@ -89,11 +138,34 @@ STOP_STEPS: Final[dict[str, str]] = {
     "instance": "Stop the machine",
 }
 DELETE_STEPS: Final[dict[str, str]] = {**STOP_STEPS, "instance": "Delete the machine"}
+# The volumes' own jobs run their steps one after another.
+SNAPSHOT_STEPS: Final[dict[str, str]] = {
+    "freeze": "Hold still what is written",
+    "take": "Take the snapshot",
+    "complete": "Wait until the cloud has copied it",
+}
+RESTORE_STEPS: Final[dict[str, str]] = {
+    "copy": "Make a volume from the snapshot",
+    "exchange": "Put it in the place of the present one",
+}
+GROW_STEPS: Final[dict[str, str]] = {
+    "enlarge": "Enlarge the volume",
+    "extend": "Extend the file system",
+}
+DISCARD_STEPS: Final[dict[str, str]] = {"shelve": "Put the volume into the bin"}
+RETURN_STEPS: Final[dict[str, str]] = {"exchange": "Put the volume back"}
+EMPTY_STEPS: Final[dict[str, str]] = {"erase": "Delete it in the cloud"}
 
 TITLES: Final[dict[JobKind, dict[str, str]]] = {
     JobKind.START: START_STEPS,
     JobKind.STOP: STOP_STEPS,
     JobKind.DELETE: DELETE_STEPS,
+    JobKind.SNAPSHOT: SNAPSHOT_STEPS,
+    JobKind.RESTORE: RESTORE_STEPS,
+    JobKind.GROW: GROW_STEPS,
+    JobKind.DISCARD: DISCARD_STEPS,
+    JobKind.RETURN: RETURN_STEPS,
+    JobKind.EMPTY: EMPTY_STEPS,
 }
 BUSY_STATUS: Final[dict[JobKind, Status]] = {
     JobKind.START: Status.STARTING,

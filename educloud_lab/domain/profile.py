@@ -18,7 +18,8 @@ class VolumeSpec:
 class MachineProfile:
     """One revision of a lab's machine, read from a validated file.
 
-    ``time_limit_s`` is the hard limit of one session; the machine is suspended when it is over.
+    ``time_limit_s`` is the hard limit of one session; the machine is suspended when it is over. All limits are
+    in seconds.
     """
 
     name: str
@@ -30,4 +31,7 @@ class MachineProfile:
     login_user: str
     volume: VolumeSpec | None
     time_limit_s: int
+    idle_limit_s: int = 0  # suspended after so long without activity; 0: never for that
+    first_connection_limit_s: int = 0  # suspended when nobody connected in so long after it was ready; 0: never
+    warn_before_s: tuple[int, ...] = (900, 300, 60)  # warnings so long before a limit, longest first
     sha256: str = ""  # of the file, so that a changed profile without a new revision is noticed

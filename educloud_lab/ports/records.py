@@ -6,10 +6,22 @@ transaction that read it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from educloud_lab.domain.job import HostKeyStage, JobKind, Outcome, StepState, VolumeStage
+from educloud_lab.domain.finding import Finding
+from educloud_lab.domain.job import (
+    Consistency,
+    HostKeyStage,
+    JobKind,
+    OrphanState,
+    Outcome,
+    ShelfKind,
+    SnapshotState,
+    StepState,
+    VolumeStage,
+)
 from educloud_lab.domain.lease import LeaseKey, Problem, Status, Target
 from educloud_lab.domain.profile import MachineProfile
 
@@ -45,7 +57,18 @@ class LeaseRecord:
     host_key: str = ""  # the machine's own public host key
     host_key_stage: HostKeyStage = HostKeyStage.NONE
     started_at: datetime | None = None
-    expires_at: datetime | None = None
+    expires_at: datetime | None = None  # the hard limit of this session
+    first_connected_at: datetime | None = None  # a person of this session, not the broker
+    active_at: datetime | None = None  # last honest activity of this session
+    active_by: str = ""  # what it was: "terminal", "cell", "desktop", "load", "connected"
+    busy_until: datetime | None = None  # declared by the person
+    told: str = ""  # the last warning that went to the machine's own terminals
+    guard_until: datetime | None = None  # what the machine's dead-man's timer was last armed with
+    exempt_since: datetime | None = None  # limits are off between these two
+    exempt_until: datetime | None = None
+    exempt_reason: str = ""
+    exempt_by: str = ""
+    finding: Finding | None = None  # the doctor's, while something hangs
 
     @property
     def key(self) -> LeaseKey:
@@ -71,6 +94,10 @@ class VolumeRecord:
     formatted_at: datetime | None = None  # None until mkfs is known to have ended well
     last_mounted_at: datetime | None = None
     may_be_mounted: bool = False  # set before every mount, cleared only after a verified unmount or a dead machine
+    from_snapshot: str | None = None  # our snapshot record that it is made from: never formatted
+    last_written_at: datetime | None = None  # the file system's own word at the last unmount or check
+    proof: str = ""  # at the last mount: "same" (written last when we unmounted it), "changed", "" (nothing to compare)
+    proved_at: datetime | None = None
     quarantined: tuple[str, ...] = ()  # volumes of the cloud that carry our tag and are not used; never deleted
 
 
@@ -120,6 +147,92 @@ class JobRecord:
     holder: str | None = None
     epoch: int = 0
     claimed_until: datetime | None = None
+    asked_by: str = ""  # the person; '' when the broker decided
+    arguments: Mapping[str, str] = field(default_factory=dict)  # what the kind needs: "snapshot", "size_bytes", "shelf"
+    queue: str = ""  # waits for room of this kind (zone and instance type) in the cloud; '' when it does not
+    queued_at: datetime | None = None  # its place in that queue: kept while it waits, first come first served
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotRecord:
+    """A snapshot of a lease's data volume. It outlives the volume."""
+
+    id: str
+    lease_id: str
+    course: str
+    lab: str
+    person: str  # whose data it is
+    name: str
+    volume_cloud_id: str  # the volume it was taken of
+    size_bytes: int
+    created_at: datetime
+    created_by: str
+    cloud_id: str | None = None
+    nonce: int = 1
+    create_sent: bool = False  # a create call may have reached the cloud
+    state: SnapshotState = SnapshotState.PLANNED
+    consistency: Consistency = Consistency.UNKNOWN
+    progress_percent: int = 0
+    completed_at: datetime | None = None
+    file_system_uuid: str | None = None  # as the volume's was
+    formatted_at: datetime | None = None
+    published: bool = False  # new data volumes of this lab are made from it (the newest published one)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShelfRecord:
+    """A volume of the cloud that is kept and that no machine uses: in the bin, or in quarantine."""
+
+    id: str
+    kind: ShelfKind
+    cloud_id: str
+    course: str
+    lab: str = ""
+    lease_id: str | None = None  # None: nobody's
+    person: str = ""
+    size_bytes: int = 0
+    zone: str = ""
+    created_at: datetime | None = None  # the volume itself
+    shelved_at: datetime
+    delete_after: datetime | None = None  # never in quarantine
+    reason: str = ""  # "discarded", "restored", "duplicate", "orphan", "lost", ...
+    file_system_uuid: str | None = None
+    formatted_at: datetime | None = None
+    last_mounted_at: datetime | None = None
+    ended_at: datetime | None = None
+    end: str = ""  # "returned", "deleted", "released"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrphanRecord:
+    """Something in the cloud that carries our tags or token prefix and that no record explains."""
+
+    cloud_id: str
+    kind: str  # "instance", "volume" or "snapshot"
+    first_seen_at: datetime
+    last_seen_at: datetime
+    state: OrphanState = OrphanState.SEEN
+    reason: str = ""
+    person: str = ""  # as its tags say
+    lab: str = ""
+    size_bytes: int = 0
+    acted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """Who did what, on whose, with which result. Appended, never changed. ``id`` 0 before it is stored."""
+
+    id: int = 0
+    at: datetime
+    who: str  # a person, or "broker" when nobody asked
+    what: str  # "lease.start", "volume.snapshot", "job.start.done", ...
+    course: str
+    lease_id: str | None = None
+    whose: str = ""
+    subject: str = ""  # the id in the cloud, where there is one
+    result: str = "ok"  # "ok", or an error's code
+    detail: str = ""  # for people; never a secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,18 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from educloud_lab.domain.lease import LeaseKey
-from educloud_lab.ports.records import Claim, JobRecord, LeaseRecord, PermitRecord, StepRecord, VolumeRecord
+from educloud_lab.ports.records import (
+    AuditRecord,
+    Claim,
+    JobRecord,
+    LeaseRecord,
+    OrphanRecord,
+    PermitRecord,
+    ShelfRecord,
+    SnapshotRecord,
+    StepRecord,
+    VolumeRecord,
+)
 from educloud_lab.ports.shell import KeyPairText
 
 T = TypeVar("T")
@@ -60,6 +71,44 @@ class Transaction(Protocol):
 
     def put_volume(self, volume: VolumeRecord) -> None:
         """Insert or replace."""
+
+    def volumes(self) -> Sequence[VolumeRecord]:
+        """List the data volumes of all leases."""
+
+    def snapshot(self, snapshot_id: str) -> SnapshotRecord | None:
+        """Return a snapshot."""
+
+    def snapshots(self, *, lease_id: str | None = None) -> Sequence[SnapshotRecord]:
+        """List snapshots, oldest first, deleted ones too; of one lease, or all when None."""
+
+    def put_snapshot(self, snapshot: SnapshotRecord) -> None:
+        """Insert or replace."""
+
+    def shelved(self, shelf_id: str) -> ShelfRecord | None:
+        """Return a volume of the bin or of the quarantine."""
+
+    def shelf(self, *, lease_id: str | None = None) -> Sequence[ShelfRecord]:
+        """List what is in bin and quarantine now (not what left them), oldest first; of one lease, or all when None."""
+
+    def put_shelved(self, item: ShelfRecord) -> None:
+        """Insert or replace."""
+
+    def orphans(self) -> Sequence[OrphanRecord]:
+        """List what was ever found without owner, oldest first."""
+
+    def put_orphan(self, orphan: OrphanRecord) -> None:
+        """Insert or replace; the key is the cloud's id."""
+
+    def add_audit(self, record: AuditRecord) -> None:
+        """Append to the audit log. There is no way to change or remove what is in it."""
+
+    def audits(
+        self, *, course: str, lease_id: str | None = None, before_id: int | None = None, limit: int = 100
+    ) -> Sequence[AuditRecord]:
+        """List the newest records first; those older than ``before_id`` when that is given."""
+
+    def queued_jobs(self) -> Sequence[JobRecord]:
+        """List jobs in flight that wait for room in the cloud, by queue and then first come first served."""
 
     def job(self, job_id: str) -> JobRecord | None:
         """Return a job."""

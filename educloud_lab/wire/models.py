@@ -54,6 +54,29 @@ class Action(StrEnum):
     EXTEND = "extend"
     TERMINAL = "terminal"
     CONSOLE = "console"
+    BUSY = "busy"
+    EXEMPT = "exempt"
+    END_EXEMPTION = "end-exemption"
+    SNAPSHOT = "snapshot"
+    RESTORE = "restore"
+    GROW = "grow"
+    DISCARD = "discard"
+    RETURN = "return"
+    WHY = "why"
+
+
+class JobKind(StrEnum):
+    """What a job brings about."""
+
+    START = "start"
+    STOP = "stop"
+    DELETE = "delete"
+    SNAPSHOT = "snapshot"
+    RESTORE = "restore"
+    GROW = "grow"
+    DISCARD = "discard"
+    RETURN = "return"
+    EMPTY = "empty"
 
 
 class Problem(Wire):
@@ -78,15 +101,27 @@ class Step(Wire):
     estimate_s: float | None = Field(None, description="How long this step took lately; null when unknown")
 
 
+class QueuePlace(Wire):
+    """A place in the queue for room in the cloud: first come, first served."""
+
+    position: int = Field(ge=1)
+    waiting: int = Field(ge=1, description="How many wait in the same queue")
+    since: datetime
+    what: str = Field(description="What the cloud has no room for, for people")
+    next_try_at: datetime | None = None
+
+
 class Job(Wire):
     """A recorded intent and how far it is."""
 
     id: str
-    kind: Literal["start", "stop", "delete"]
+    kind: JobKind
     created_at: datetime
     in_flight: bool
     attempts: int
     next_attempt_at: datetime | None = None
+    queue: QueuePlace | None = Field(None, description="Its place while it waits for room in the cloud")
+    outcome: Literal["done", "failed", "superseded"] | None = None
     steps: list[Step]
     progress: float = Field(ge=0, le=1, description="Share of the estimated time that is over")
     estimate_s: float | None = Field(None, description="Seconds the rest will probably take")
@@ -109,6 +144,138 @@ class MachineProfile(ProfileRef):
     volume_size_bytes: int | None
     mount_point: str | None
     time_limit_s: int
+    idle_limit_s: int = Field(0, description="0: no such limit")
+    first_connection_limit_s: int = Field(0, description="0: no such limit")
+
+
+class LimitKind(StrEnum):
+    """Which limit ends a session."""
+
+    HARD = "hard"
+    IDLE = "idle"
+    FIRST_CONNECTION = "first-connection"
+
+
+class Limit(Wire):
+    """One limit of a running machine."""
+
+    kind: LimitKind
+    ends_at: datetime
+    text: str = Field(description="What it is, for people")
+
+
+class LimitWarning(Wire):
+    """What a person is told before their machine is suspended."""
+
+    id: str = Field(description="Changes with each warning, so that each is shown once: kind, end, and how long before")
+    kind: LimitKind
+    text: str
+    loses: str = Field("", description="What is lost by it, when anything is")
+    ends_at: datetime
+    urgent: bool = Field(description="The last warning before it happens")
+
+
+class Exemption(Wire):
+    """Limits are off for this machine, until then, for a reason, by somebody."""
+
+    since: datetime
+    until: datetime
+    reason: str
+    by: str
+
+
+class Limits(Wire):
+    """The limits of a running machine; the nearest first."""
+
+    limits: list[Limit] = []
+    warning: LimitWarning | None = None
+    next_warning_at: datetime | None = None
+    active_at: datetime | None = None
+    active_by: str = Field("", description="What the last activity was, for people")
+    busy_until: datetime | None = None
+    exemption: Exemption | None = None
+    keep_until: datetime | None = Field(
+        None, description="Until when Keep would let it run; null: Keep changes nothing"
+    )
+    guarded: bool = Field(False, description="The machine carries a timer of its own that suspends it without us")
+
+
+class SnapshotState(StrEnum):
+    """Where a snapshot of the data volume stands."""
+
+    PLANNED = "planned"
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DELETED = "deleted"
+
+
+class VolumeSnapshot(Wire):
+    """A snapshot of the data volume."""
+
+    id: str
+    name: str
+    cloud_id: str | None
+    state: SnapshotState
+    progress_percent: int
+    size_bytes: int
+    created_at: datetime
+    created_by: str
+    completed_at: datetime | None = None
+    consistency: str = Field("", description="What it can be relied on for, for people")
+    published: bool = Field(False, description="New data volumes of this lab are made from it")
+    restorable: bool = False
+
+
+class BinItem(Wire):
+    """A data volume that no machine uses and that is kept."""
+
+    id: str
+    cloud_id: str
+    quarantined: bool = Field(description="Kept until a person decides; in the bin otherwise")
+    size_bytes: int
+    reason: str = Field(description="Why it is there, for people")
+    owner: str = ""
+    lab: str = ""
+    created_at: datetime | None = None
+    shelved_at: datetime
+    delete_after: datetime | None = None
+    last_mounted_at: datetime | None = None
+    returnable: bool = False
+
+
+class Evidence(Wire):
+    """One thing that the doctor looked at."""
+
+    what: str
+    seen: str
+    means: str = ""
+
+
+class Finding(Wire):
+    """Why a machine hangs, as well as can be known from outside the cloud."""
+
+    code: str
+    what: str
+    component: str = Field(description="CLC, CC, NC, SC, Walrus, image, network, machine, broker or unknown")
+    component_name: str = Field("", description="The component in words")
+    sure: Literal["certain", "likely", "possible"]
+    at: datetime
+    evidence: list[Evidence] = []
+    by_itself: str = ""
+    student_can: str = ""
+    instructor_can: str = ""
+    hidden: str = ""
+
+
+class Why(Wire):
+    """The doctor's answer about one lease, looked up now."""
+
+    lease_id: str
+    healthy: bool
+    findings: list[Finding]
+    text: str = Field(description="The same as text to paste to an administrator; no secrets, no names but the owner's")
+    console_tail: str = ""
 
 
 class Instance(Wire):
@@ -146,6 +313,9 @@ class Volume(Wire):
     file_system_uuid: str | None = None
     formatted_at: datetime | None = None
     last_mounted_at: datetime | None = None
+    last_written_at: datetime | None = None
+    proof: str = Field("", description="What the last mount proved, for people: same disk, last written at ...")
+    from_snapshot: str | None = Field(None, description="Name of the snapshot that it was made from")
 
 
 class ActionState(Wire):
@@ -180,6 +350,10 @@ class Lease(Wire):
     login: str | None = Field(None, description="user@address once it is reachable")
     started_at: datetime | None = None
     expires_at: datetime | None = Field(None, description="When it is put to sleep; null when not running")
+    limits: Limits | None = Field(None, description="Null when it is not running")
+    finding: Finding | None = Field(None, description="What the doctor thinks, while something hangs")
+    snapshots: list[VolumeSnapshot] = []
+    bin: list[BinItem] = []
     actions: list[ActionState] = []
     updated_at: datetime
 
@@ -228,6 +402,101 @@ class DeleteRequest(Wire):
     """Delete the machine (never its data volume)."""
 
     confirm: str = Field(max_length=200, description="The lab's name, typed by the person")
+
+
+class ActivityRequest(Wire):
+    """The person did something on the machine. Output and pings are not activity."""
+
+    kind: Literal["terminal", "cell", "desktop", "page", "connected"]
+
+
+class BusyRequest(Wire):
+    """Declare the machine busy until then, or no longer (null)."""
+
+    until: datetime | None
+
+
+class ExemptRequest(Wire):
+    """Turn the limits off for one machine."""
+
+    reason: Annotated[str, StringConstraints(min_length=3, max_length=500)]
+    until: datetime
+
+
+class SnapshotRequest(Wire):
+    """Take a snapshot of the data volume."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class PublishRequest(Wire):
+    """Make new data volumes of this lab from this snapshot, or no longer."""
+
+    published: bool
+
+
+class GrowRequest(Wire):
+    """Enlarge the data volume. It never shrinks."""
+
+    size_gib: int = Field(ge=1, le=16384)
+
+
+class AuditEntry(Wire):
+    """One line of the audit log."""
+
+    id: int
+    at: datetime
+    who: str
+    what: str
+    course: str
+    lease_id: str | None = None
+    whose: str = ""
+    subject: str = ""
+    result: str = "ok"
+    detail: str = ""
+
+
+class AuditPage(Wire):
+    """Entries of the audit log, newest first."""
+
+    entries: list[AuditEntry]
+    older: int | None = Field(None, description="Ask for entries before this id; null at the end")
+
+
+class Orphan(Wire):
+    """Something of ours in the cloud that the store does not know."""
+
+    cloud_id: str
+    kind: Literal["instance", "volume", "snapshot"]
+    state: Literal["seen", "reaping", "reaped", "quarantined", "kept", "gone"]
+    reason: str
+    owner: str = ""
+    lab: str = ""
+    size_bytes: int = 0
+    first_seen_at: datetime
+    last_seen_at: datetime
+    acts_at: datetime | None = Field(None, description="When its grace time is over; null when nothing will be done")
+
+
+class OrphanReport(Wire):
+    """What was found without owner, and what would be (or was) done."""
+
+    dry_run: bool
+    halted: str = Field("", description="Why nothing is done now, for people: too many at once, the cloud unseen")
+    orphans: list[Orphan]
+    acted: list[str] = Field([], description="Ids in the cloud that were ended or put into quarantine now")
+
+
+class ReapRequest(Wire):
+    """Act on orphans whose grace time is over, or say what would be done."""
+
+    dry_run: bool = True
+
+
+class Shelf(Wire):
+    """Everything in bin and quarantine of a course."""
+
+    items: list[BinItem]
 
 
 class Console(Wire):

@@ -18,13 +18,88 @@ export interface components {
      * @enum {string}
      */
     readonly Action:
-      'start' | 'stop' | 'delete' | 'extend' | 'terminal' | 'console';
+      | 'start'
+      | 'stop'
+      | 'delete'
+      | 'extend'
+      | 'terminal'
+      | 'console'
+      | 'busy'
+      | 'exempt'
+      | 'end-exemption'
+      | 'snapshot'
+      | 'restore'
+      | 'grow'
+      | 'discard'
+      | 'return'
+      | 'why';
     /** @description Whether an action can be asked for now, and if not, why not. */
     readonly ActionState: {
       readonly action: components['schemas']['Action'];
       readonly enabled: boolean;
       /** @default  */
       readonly reason?: string;
+    };
+    /** @description The person did something on the machine. Output and pings are not activity. */
+    readonly ActivityRequest: {
+      /** @enum {string} */
+      readonly kind: 'terminal' | 'cell' | 'desktop' | 'page' | 'connected';
+    };
+    /** @description One line of the audit log. */
+    readonly AuditEntry: {
+      readonly id: number;
+      /** Format: date-time */
+      readonly at: string;
+      readonly who: string;
+      readonly what: string;
+      readonly course: string;
+      /** @default null */
+      readonly lease_id?: string | null;
+      /** @default  */
+      readonly whose?: string;
+      /** @default  */
+      readonly subject?: string;
+      /** @default ok */
+      readonly result?: string;
+      /** @default  */
+      readonly detail?: string;
+    };
+    /** @description Entries of the audit log, newest first. */
+    readonly AuditPage: {
+      readonly entries: readonly components['schemas']['AuditEntry'][];
+      /**
+       * @description Ask for entries before this id; null at the end
+       * @default null
+       */
+      readonly older?: number | null;
+    };
+    /** @description A data volume that no machine uses and that is kept. */
+    readonly BinItem: {
+      readonly id: string;
+      readonly cloud_id: string;
+      /** @description Kept until a person decides; in the bin otherwise */
+      readonly quarantined: boolean;
+      readonly size_bytes: number;
+      /** @description Why it is there, for people */
+      readonly reason: string;
+      /** @default  */
+      readonly owner?: string;
+      /** @default  */
+      readonly lab?: string;
+      /** @default null */
+      readonly created_at?: string | null;
+      /** Format: date-time */
+      readonly shelved_at: string;
+      /** @default null */
+      readonly delete_after?: string | null;
+      /** @default null */
+      readonly last_mounted_at?: string | null;
+      /** @default false */
+      readonly returnable?: boolean;
+    };
+    /** @description Declare the machine busy until then, or no longer (null). */
+    readonly BusyRequest: {
+      readonly until: string | null;
     };
     /** @description The cloud behind the broker, as far as people need to know. */
     readonly Cloud: {
@@ -54,6 +129,58 @@ export interface components {
       readonly error: components['schemas']['Problem'];
       readonly request_id: string;
     };
+    /** @description One thing that the doctor looked at. */
+    readonly Evidence: {
+      readonly what: string;
+      readonly seen: string;
+      /** @default  */
+      readonly means?: string;
+    };
+    /** @description Turn the limits off for one machine. */
+    readonly ExemptRequest: {
+      readonly reason: string;
+      /** Format: date-time */
+      readonly until: string;
+    };
+    /** @description Limits are off for this machine, until then, for a reason, by somebody. */
+    readonly Exemption: {
+      /** Format: date-time */
+      readonly since: string;
+      /** Format: date-time */
+      readonly until: string;
+      readonly reason: string;
+      readonly by: string;
+    };
+    /** @description Why a machine hangs, as well as can be known from outside the cloud. */
+    readonly Finding: {
+      readonly code: string;
+      readonly what: string;
+      /** @description CLC, CC, NC, SC, Walrus, image, network, machine, broker or unknown */
+      readonly component: string;
+      /**
+       * @description The component in words
+       * @default
+       */
+      readonly component_name?: string;
+      /** @enum {string} */
+      readonly sure: 'certain' | 'likely' | 'possible';
+      /** Format: date-time */
+      readonly at: string;
+      /** @default [] */
+      readonly evidence?: readonly components['schemas']['Evidence'][];
+      /** @default  */
+      readonly by_itself?: string;
+      /** @default  */
+      readonly student_can?: string;
+      /** @default  */
+      readonly instructor_can?: string;
+      /** @default  */
+      readonly hidden?: string;
+    };
+    /** @description Enlarge the data volume. It never shrinks. */
+    readonly GrowRequest: {
+      readonly size_gib: number;
+    };
     /** @description First meeting of the two halves. */
     readonly Hello: {
       readonly api_version: number;
@@ -78,14 +205,20 @@ export interface components {
     /** @description A recorded intent and how far it is. */
     readonly Job: {
       readonly id: string;
-      /** @enum {string} */
-      readonly kind: 'start' | 'stop' | 'delete';
+      readonly kind: components['schemas']['JobKind'];
       /** Format: date-time */
       readonly created_at: string;
       readonly in_flight: boolean;
       readonly attempts: number;
       /** @default null */
       readonly next_attempt_at?: string | null;
+      /**
+       * @description Its place while it waits for room in the cloud
+       * @default null
+       */
+      readonly queue?: components['schemas']['QueuePlace'] | null;
+      /** @default null */
+      readonly outcome?: ('done' | 'failed' | 'superseded') | null;
       readonly steps: readonly components['schemas']['Step'][];
       /** @description Share of the estimated time that is over */
       readonly progress: number;
@@ -95,6 +228,20 @@ export interface components {
        */
       readonly estimate_s?: number | null;
     };
+    /**
+     * @description What a job brings about.
+     * @enum {string}
+     */
+    readonly JobKind:
+      | 'start'
+      | 'stop'
+      | 'delete'
+      | 'snapshot'
+      | 'restore'
+      | 'grow'
+      | 'discard'
+      | 'return'
+      | 'empty';
     /** @description A person's claim on a machine. */
     readonly Lease: {
       readonly id: string;
@@ -150,6 +297,20 @@ export interface components {
        * @default null
        */
       readonly expires_at?: string | null;
+      /**
+       * @description Null when it is not running
+       * @default null
+       */
+      readonly limits?: components['schemas']['Limits'] | null;
+      /**
+       * @description What the doctor thinks, while something hangs
+       * @default null
+       */
+      readonly finding?: components['schemas']['Finding'] | null;
+      /** @default [] */
+      readonly snapshots?: readonly components['schemas']['VolumeSnapshot'][];
+      /** @default [] */
+      readonly bin?: readonly components['schemas']['BinItem'][];
       /** @default [] */
       readonly actions?: readonly components['schemas']['ActionState'][];
       /** Format: date-time */
@@ -164,6 +325,65 @@ export interface components {
       /** @default false */
       readonly start?: boolean;
     };
+    /** @description One limit of a running machine. */
+    readonly Limit: {
+      readonly kind: components['schemas']['LimitKind'];
+      /** Format: date-time */
+      readonly ends_at: string;
+      /** @description What it is, for people */
+      readonly text: string;
+    };
+    /**
+     * @description Which limit ends a session.
+     * @enum {string}
+     */
+    readonly LimitKind: 'hard' | 'idle' | 'first-connection';
+    /** @description What a person is told before their machine is suspended. */
+    readonly LimitWarning: {
+      /** @description Changes with each warning, so that each is shown once: kind, end, and how long before */
+      readonly id: string;
+      readonly kind: components['schemas']['LimitKind'];
+      readonly text: string;
+      /**
+       * @description What is lost by it, when anything is
+       * @default
+       */
+      readonly loses?: string;
+      /** Format: date-time */
+      readonly ends_at: string;
+      /** @description The last warning before it happens */
+      readonly urgent: boolean;
+    };
+    /** @description The limits of a running machine; the nearest first. */
+    readonly Limits: {
+      /** @default [] */
+      readonly limits?: readonly components['schemas']['Limit'][];
+      /** @default null */
+      readonly warning?: components['schemas']['LimitWarning'] | null;
+      /** @default null */
+      readonly next_warning_at?: string | null;
+      /** @default null */
+      readonly active_at?: string | null;
+      /**
+       * @description What the last activity was, for people
+       * @default
+       */
+      readonly active_by?: string;
+      /** @default null */
+      readonly busy_until?: string | null;
+      /** @default null */
+      readonly exemption?: components['schemas']['Exemption'] | null;
+      /**
+       * @description Until when Keep would let it run; null: Keep changes nothing
+       * @default null
+       */
+      readonly keep_until?: string | null;
+      /**
+       * @description The machine carries a timer of its own that suspends it without us
+       * @default false
+       */
+      readonly guarded?: boolean;
+    };
     /** @description A machine profile that may be started. */
     readonly MachineProfile: {
       readonly name: string;
@@ -175,6 +395,56 @@ export interface components {
       readonly volume_size_bytes: number | null;
       readonly mount_point: string | null;
       readonly time_limit_s: number;
+      /**
+       * @description 0: no such limit
+       * @default 0
+       */
+      readonly idle_limit_s?: number;
+      /**
+       * @description 0: no such limit
+       * @default 0
+       */
+      readonly first_connection_limit_s?: number;
+    };
+    /** @description Something of ours in the cloud that the store does not know. */
+    readonly Orphan: {
+      readonly cloud_id: string;
+      /** @enum {string} */
+      readonly kind: 'instance' | 'volume' | 'snapshot';
+      /** @enum {string} */
+      readonly state:
+        'seen' | 'reaping' | 'reaped' | 'quarantined' | 'kept' | 'gone';
+      readonly reason: string;
+      /** @default  */
+      readonly owner?: string;
+      /** @default  */
+      readonly lab?: string;
+      /** @default 0 */
+      readonly size_bytes?: number;
+      /** Format: date-time */
+      readonly first_seen_at: string;
+      /** Format: date-time */
+      readonly last_seen_at: string;
+      /**
+       * @description When its grace time is over; null when nothing will be done
+       * @default null
+       */
+      readonly acts_at?: string | null;
+    };
+    /** @description What was found without owner, and what would be (or was) done. */
+    readonly OrphanReport: {
+      readonly dry_run: boolean;
+      /**
+       * @description Why nothing is done now, for people: too many at once, the cloud unseen
+       * @default
+       */
+      readonly halted?: string;
+      readonly orphans: readonly components['schemas']['Orphan'][];
+      /**
+       * @description Ids in the cloud that were ended or put into quarantine now
+       * @default []
+       */
+      readonly acted?: readonly string[];
     };
     /**
      * @description What a person sees of a lease (the domain's table decides which).
@@ -223,6 +493,31 @@ export interface components {
       readonly revision: number;
       readonly title: string;
     };
+    /** @description Make new data volumes of this lab from this snapshot, or no longer. */
+    readonly PublishRequest: {
+      readonly published: boolean;
+    };
+    /** @description A place in the queue for room in the cloud: first come, first served. */
+    readonly QueuePlace: {
+      readonly position: number;
+      /** @description How many wait in the same queue */
+      readonly waiting: number;
+      /** Format: date-time */
+      readonly since: string;
+      /** @description What the cloud has no room for, for people */
+      readonly what: string;
+      /** @default null */
+      readonly next_try_at?: string | null;
+    };
+    /** @description Act on orphans whose grace time is over, or say what would be done. */
+    readonly ReapRequest: {
+      /** @default true */
+      readonly dry_run?: boolean;
+    };
+    /** @description Everything in bin and quarantine of a course. */
+    readonly Shelf: {
+      readonly items: readonly components['schemas']['BinItem'][];
+    };
     /** @description Everything that one person may see, at one version. Versions only grow. */
     readonly Snapshot: {
       readonly version: number;
@@ -245,6 +540,16 @@ export interface components {
       readonly type?: 'snapshot';
       readonly snapshot: components['schemas']['Snapshot'];
     };
+    /** @description Take a snapshot of the data volume. */
+    readonly SnapshotRequest: {
+      readonly name: string;
+    };
+    /**
+     * @description Where a snapshot of the data volume stands.
+     * @enum {string}
+     */
+    readonly SnapshotState:
+      'planned' | 'pending' | 'completed' | 'failed' | 'deleted';
     /** @description One step of the job in flight (or of the last one). */
     readonly Step: {
       readonly name: string;
@@ -279,6 +584,44 @@ export interface components {
       readonly formatted_at?: string | null;
       /** @default null */
       readonly last_mounted_at?: string | null;
+      /** @default null */
+      readonly last_written_at?: string | null;
+      /**
+       * @description What the last mount proved, for people: same disk, last written at ...
+       * @default
+       */
+      readonly proof?: string;
+      /**
+       * @description Name of the snapshot that it was made from
+       * @default null
+       */
+      readonly from_snapshot?: string | null;
+    };
+    /** @description A snapshot of the data volume. */
+    readonly VolumeSnapshot: {
+      readonly id: string;
+      readonly name: string;
+      readonly cloud_id: string | null;
+      readonly state: components['schemas']['SnapshotState'];
+      readonly progress_percent: number;
+      readonly size_bytes: number;
+      /** Format: date-time */
+      readonly created_at: string;
+      readonly created_by: string;
+      /** @default null */
+      readonly completed_at?: string | null;
+      /**
+       * @description What it can be relied on for, for people
+       * @default
+       */
+      readonly consistency?: string;
+      /**
+       * @description New data volumes of this lab are made from it
+       * @default false
+       */
+      readonly published?: boolean;
+      /** @default false */
+      readonly restorable?: boolean;
     };
     /**
      * @description Where the data volume stands.
@@ -293,6 +636,16 @@ export interface components {
       | 'mounted'
       | 'detaching'
       | 'trouble';
+    /** @description The doctor's answer about one lease, looked up now. */
+    readonly Why: {
+      readonly lease_id: string;
+      readonly healthy: boolean;
+      readonly findings: readonly components['schemas']['Finding'][];
+      /** @description The same as text to paste to an administrator; no secrets, no names but the owner's */
+      readonly text: string;
+      /** @default  */
+      readonly console_tail?: string;
+    };
   };
   responses: never;
   parameters: never;
@@ -302,26 +655,51 @@ export interface components {
 }
 export type Action = components['schemas']['Action'];
 export type ActionState = components['schemas']['ActionState'];
+export type ActivityRequest = components['schemas']['ActivityRequest'];
+export type AuditEntry = components['schemas']['AuditEntry'];
+export type AuditPage = components['schemas']['AuditPage'];
+export type BinItem = components['schemas']['BinItem'];
+export type BusyRequest = components['schemas']['BusyRequest'];
 export type Cloud = components['schemas']['Cloud'];
 export type Console = components['schemas']['Console'];
 export type DeleteRequest = components['schemas']['DeleteRequest'];
 export type ErrorReply = components['schemas']['ErrorReply'];
+export type Evidence = components['schemas']['Evidence'];
+export type ExemptRequest = components['schemas']['ExemptRequest'];
+export type Exemption = components['schemas']['Exemption'];
+export type Finding = components['schemas']['Finding'];
+export type GrowRequest = components['schemas']['GrowRequest'];
 export type Hello = components['schemas']['Hello'];
 export type Instance = components['schemas']['Instance'];
 export type Job = components['schemas']['Job'];
+export type JobKind = components['schemas']['JobKind'];
 export type Lease = components['schemas']['Lease'];
 export type LeaseRequest = components['schemas']['LeaseRequest'];
+export type Limit = components['schemas']['Limit'];
+export type LimitKind = components['schemas']['LimitKind'];
+export type LimitWarning = components['schemas']['LimitWarning'];
+export type Limits = components['schemas']['Limits'];
 export type MachineProfile = components['schemas']['MachineProfile'];
+export type Orphan = components['schemas']['Orphan'];
+export type OrphanReport = components['schemas']['OrphanReport'];
 export type Phase = components['schemas']['Phase'];
 export type PingMessage = components['schemas']['PingMessage'];
 export type PongMessage = components['schemas']['PongMessage'];
 export type Problem = components['schemas']['Problem'];
 export type ProfileRef = components['schemas']['ProfileRef'];
+export type PublishRequest = components['schemas']['PublishRequest'];
+export type QueuePlace = components['schemas']['QueuePlace'];
+export type ReapRequest = components['schemas']['ReapRequest'];
+export type Shelf = components['schemas']['Shelf'];
 export type Snapshot = components['schemas']['Snapshot'];
 export type SnapshotMessage = components['schemas']['SnapshotMessage'];
+export type SnapshotRequest = components['schemas']['SnapshotRequest'];
+export type SnapshotState = components['schemas']['SnapshotState'];
 export type Step = components['schemas']['Step'];
 export type StepState = components['schemas']['StepState'];
 export type Volume = components['schemas']['Volume'];
+export type VolumeSnapshot = components['schemas']['VolumeSnapshot'];
 export type VolumeStage = components['schemas']['VolumeStage'];
+export type Why = components['schemas']['Why'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;

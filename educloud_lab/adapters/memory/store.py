@@ -11,7 +11,18 @@ from typing import TypeVar
 from educloud_lab.domain.errors import ConflictError, StaleClaimError
 from educloud_lab.domain.lease import LeaseKey
 from educloud_lab.ports.clock import Clock
-from educloud_lab.ports.records import Claim, JobRecord, LeaseRecord, PermitRecord, StepRecord, VolumeRecord
+from educloud_lab.ports.records import (
+    AuditRecord,
+    Claim,
+    JobRecord,
+    LeaseRecord,
+    OrphanRecord,
+    PermitRecord,
+    ShelfRecord,
+    SnapshotRecord,
+    StepRecord,
+    VolumeRecord,
+)
 from educloud_lab.ports.shell import KeyPairText
 from educloud_lab.ports.store import HISTORY, Transaction
 
@@ -30,6 +41,10 @@ class _Tables:
         self.permits: dict[str, PermitRecord] = {}
         self.secrets: dict[str, KeyPairText] = {}
         self.durations: dict[tuple[str, str], tuple[float, ...]] = {}
+        self.snapshots: dict[str, SnapshotRecord] = {}
+        self.shelf: dict[str, ShelfRecord] = {}
+        self.orphans: dict[str, OrphanRecord] = {}
+        self.audits: dict[int, AuditRecord] = {}
 
     def copy(self) -> _Tables:
         """Return a copy that can be changed without changing this one."""
@@ -84,6 +99,54 @@ class _MemoryTransaction:
     def put_volume(self, volume: VolumeRecord) -> None:
         self.changed = True
         self.tables.volumes[volume.id] = volume
+
+    def volumes(self) -> Sequence[VolumeRecord]:
+        return sorted(self.tables.volumes.values(), key=lambda row: row.id)
+
+    def snapshot(self, snapshot_id: str) -> SnapshotRecord | None:
+        return self.tables.snapshots.get(snapshot_id)
+
+    def snapshots(self, *, lease_id: str | None = None) -> Sequence[SnapshotRecord]:
+        rows = (row for row in self.tables.snapshots.values() if lease_id in (None, row.lease_id))
+        return sorted(rows, key=lambda row: (row.created_at, row.id))
+
+    def put_snapshot(self, snapshot: SnapshotRecord) -> None:
+        self.changed = True
+        self.tables.snapshots[snapshot.id] = snapshot
+
+    def shelved(self, shelf_id: str) -> ShelfRecord | None:
+        return self.tables.shelf.get(shelf_id)
+
+    def shelf(self, *, lease_id: str | None = None) -> Sequence[ShelfRecord]:
+        rows = (row for row in self.tables.shelf.values() if row.ended_at is None and lease_id in (None, row.lease_id))
+        return sorted(rows, key=lambda row: (row.shelved_at, row.id))
+
+    def put_shelved(self, item: ShelfRecord) -> None:
+        self.changed = True
+        self.tables.shelf[item.id] = item
+
+    def orphans(self) -> Sequence[OrphanRecord]:
+        return sorted(self.tables.orphans.values(), key=lambda row: (row.first_seen_at, row.cloud_id))
+
+    def put_orphan(self, orphan: OrphanRecord) -> None:
+        self.changed = True
+        self.tables.orphans[orphan.cloud_id] = orphan
+
+    def add_audit(self, record: AuditRecord) -> None:
+        self.changed = True
+        number = len(self.tables.audits) + 1
+        self.tables.audits[number] = replace(record, id=number)
+
+    def audits(
+        self, *, course: str, lease_id: str | None = None, before_id: int | None = None, limit: int = 100
+    ) -> Sequence[AuditRecord]:
+        rows = (row for row in reversed(self.tables.audits.values()) if row.course == course)
+        wanted = (row for row in rows if lease_id in (None, row.lease_id) and (before_id is None or row.id < before_id))
+        return [row for row, _ in zip(wanted, range(limit), strict=False)]
+
+    def queued_jobs(self) -> Sequence[JobRecord]:
+        rows = [row for row in self.tables.jobs.values() if row.ended_at is None and row.queued_at is not None]
+        return sorted(rows, key=lambda row: (row.queue, row.queued_at, row.id))
 
     def job(self, job_id: str) -> JobRecord | None:
         return self.tables.jobs.get(job_id)

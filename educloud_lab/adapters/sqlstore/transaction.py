@@ -15,7 +15,18 @@ from educloud_lab.adapters.sqlstore.keys import Sealer
 from educloud_lab.adapters.sqlstore.rows import from_row, to_row, upsert
 from educloud_lab.domain.errors import ConflictError, StaleClaimError
 from educloud_lab.domain.lease import LeaseKey
-from educloud_lab.ports.records import Claim, JobRecord, LeaseRecord, PermitRecord, StepRecord, VolumeRecord
+from educloud_lab.ports.records import (
+    AuditRecord,
+    Claim,
+    JobRecord,
+    LeaseRecord,
+    OrphanRecord,
+    PermitRecord,
+    ShelfRecord,
+    SnapshotRecord,
+    StepRecord,
+    VolumeRecord,
+)
 from educloud_lab.ports.shell import KeyPairText
 from educloud_lab.ports.store import HISTORY
 
@@ -109,6 +120,74 @@ class SqlTransaction:
         """Insert or replace."""
         self.changed = True
         upsert(self._connection, t.volumes, volume)
+
+    def volumes(self) -> Sequence[VolumeRecord]:
+        """List the data volumes of all leases."""
+        return self._all(VolumeRecord, select(t.volumes).order_by(t.volumes.c.id))
+
+    def snapshot(self, snapshot_id: str) -> SnapshotRecord | None:
+        """Return a snapshot."""
+        return self._one(SnapshotRecord, select(t.snapshots).where(t.snapshots.c.id == snapshot_id))
+
+    def snapshots(self, *, lease_id: str | None = None) -> Sequence[SnapshotRecord]:
+        """List snapshots."""
+        c = t.snapshots.c
+        query = select(t.snapshots).order_by(c.created_at, c.id)
+        return self._all(SnapshotRecord, query if lease_id is None else query.where(c.lease_id == lease_id))
+
+    def put_snapshot(self, snapshot: SnapshotRecord) -> None:
+        """Insert or replace."""
+        self.changed = True
+        upsert(self._connection, t.snapshots, snapshot)
+
+    def shelved(self, shelf_id: str) -> ShelfRecord | None:
+        """Return a volume of bin or quarantine."""
+        return self._one(ShelfRecord, select(t.shelf).where(t.shelf.c.id == shelf_id))
+
+    def shelf(self, *, lease_id: str | None = None) -> Sequence[ShelfRecord]:
+        """List what is in bin and quarantine."""
+        c = t.shelf.c
+        query = select(t.shelf).where(c.ended_at.is_(None)).order_by(c.shelved_at, c.id)
+        return self._all(ShelfRecord, query if lease_id is None else query.where(c.lease_id == lease_id))
+
+    def put_shelved(self, item: ShelfRecord) -> None:
+        """Insert or replace."""
+        self.changed = True
+        upsert(self._connection, t.shelf, item)
+
+    def orphans(self) -> Sequence[OrphanRecord]:
+        """List what was found without owner."""
+        return self._all(OrphanRecord, select(t.orphans).order_by(t.orphans.c.first_seen_at, t.orphans.c.cloud_id))
+
+    def put_orphan(self, orphan: OrphanRecord) -> None:
+        """Insert or replace."""
+        self.changed = True
+        upsert(self._connection, t.orphans, orphan)
+
+    def add_audit(self, record: AuditRecord) -> None:
+        """Append."""
+        self.changed = True
+        values = to_row(record)
+        del values["id"]  # the database counts
+        self._connection.execute(insert(t.audits).values(values))
+
+    def audits(
+        self, *, course: str, lease_id: str | None = None, before_id: int | None = None, limit: int = 100
+    ) -> Sequence[AuditRecord]:
+        """List the newest first."""
+        c = t.audits.c
+        query = select(t.audits).where(c.course == course).order_by(c.id.desc()).limit(limit)
+        if lease_id is not None:
+            query = query.where(c.lease_id == lease_id)
+        if before_id is not None:
+            query = query.where(c.id < before_id)
+        return self._all(AuditRecord, query)
+
+    def queued_jobs(self) -> Sequence[JobRecord]:
+        """List jobs that wait for room."""
+        c = t.jobs.c
+        where = (c.ended_at.is_(None), c.queued_at.is_not(None))
+        return self._all(JobRecord, select(t.jobs).where(*where).order_by(c.queue, c.queued_at, c.id))
 
     def job(self, job_id: str) -> JobRecord | None:
         """Return a job."""

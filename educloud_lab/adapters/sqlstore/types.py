@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
 
+from educloud_lab.domain.finding import Component, Evidence, Finding
 from educloud_lab.domain.lease import Problem
 from educloud_lab.domain.profile import MachineProfile, VolumeSpec
 
@@ -104,4 +106,43 @@ class ProfileJson(TypeDecorator[MachineProfile]):
             return None
         fields: dict[str, Any] = json.loads(value)
         volume = fields.pop("volume")
+        if "warn_before_s" in fields:
+            fields["warn_before_s"] = tuple(fields["warn_before_s"])
         return MachineProfile(**fields, volume=VolumeSpec(**volume) if volume else None)
+
+
+class Texts(TypeDecorator[dict[str, str]]):
+    """Texts by name, kept as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, str] | None, dialect: Dialect) -> str:
+        """Return JSON."""
+        return json.dumps(dict(value or {}))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, str]:
+        """Return the texts."""
+        found: dict[str, str] = json.loads(value or "{}")
+        return found
+
+
+class FindingJson(TypeDecorator[Finding]):
+    """The doctor's finding, kept as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Finding | None, dialect: Dialect) -> str | None:
+        """Return JSON."""
+        return None if value is None else json.dumps({**asdict(value), "at": value.at.isoformat()})
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Finding | None:
+        """Return the finding."""
+        if value is None:
+            return None
+        fields: dict[str, Any] = json.loads(value)
+        fields["at"] = datetime.fromisoformat(fields["at"])
+        fields["component"] = Component(fields["component"])
+        fields["evidence"] = tuple(Evidence(**row) for row in fields["evidence"])
+        return Finding(**fields)
