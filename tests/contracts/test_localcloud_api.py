@@ -26,6 +26,7 @@ from educloud_lab.localcloud.accounts import load_accounts
 from educloud_lab.localcloud.api.http import MAX_BODY_BYTES
 from educloud_lab.localcloud.service import LocalCloud
 from educloud_lab.localcloud.settings import Folders, Settings
+from tests import patience
 
 VERSION = "2016-11-15"
 
@@ -64,7 +65,7 @@ class Served:
         return folders
 
     def _do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
 
     def start(self) -> None:
         self._do(self._start())
@@ -148,11 +149,7 @@ def ec2(served):
 
 
 def until(probe):
-    for _ in range(500):
-        if found := probe():
-            return found
-        threading.Event().wait(0.01)
-    raise AssertionError("waited in vain")
+    return patience.until(probe, period_s=0.01)
 
 
 def instance_of(ec2, instance_id):

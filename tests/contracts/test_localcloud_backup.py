@@ -261,7 +261,7 @@ def test_where_it_cannot_be_written_nothing_is_left(home, tmp_path, monkeypatch)
 def educloud(home, *arguments, typed=""):
     return subprocess.run(
         [sys.executable, "-m", "educloud_lab", "cloud", *arguments, f"--home={home}"],
-        capture_output=True, text=True, input=typed, timeout=60,
+        capture_output=True, text=True, input=typed, timeout=180,
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def start(home, **options):
 
 def kill(announcement, which):
     found = announcement["pids"][which]
-    assert end(found["pid"], found["start_ticks"], signal.SIGKILL, 10)
+    assert end(found["pid"], found["start_ticks"], signal.SIGKILL, 60)
 
 
 def test_start_announces_what_runs_and_a_second_start_changes_nothing(home):
@@ -173,7 +173,7 @@ def educloud(home, *arguments, typed=""):
         capture_output=True,
         text=True,
         input=typed,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -218,10 +218,10 @@ def test_a_process_is_there_for_as_long_as_one_of_its_threads():
         process.stdout.readline()
         ticks = start_ticks(process.pid)
         assert wait_until(
-            lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", 20
+            lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", 60
         )
         assert is_alive(process.pid, ticks)
         assert not read_stat(process.pid).gone
         process.stdin.close()
-        assert wait_until(lambda: not is_alive(process.pid, ticks), 20)  # a zombie proper now: nobody asked for its end
+        assert wait_until(lambda: not is_alive(process.pid, ticks), 60)  # a zombie proper now: nobody asked for its end
         assert read_stat(process.pid).gone

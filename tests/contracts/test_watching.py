@@ -34,7 +34,7 @@ from educloud_lab.localcloud.service import LocalCloud
 from educloud_lab.localcloud.settings import Folders, Settings
 from educloud_lab.localcloud.tracing import NamesRequest
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 class Watched:

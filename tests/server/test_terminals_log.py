@@ -212,7 +212,7 @@ async def test_finishing_sends_the_rest_first():
     reader = Reader(log, sent, lambda: None)
     log.append(b"last words")
     reader.finish()
-    await asyncio.wait_for(reader.run(), 1)
+    await asyncio.wait_for(reader.run(), 60)
     assert sent == [["stdout", "last words", 10]]
 
 
@@ -222,5 +222,5 @@ async def test_any_text_arrives_as_it_is(text):
     reader = Reader(log, sent, lambda: None)
     log.append(text.encode())
     reader.finish()
-    await asyncio.wait_for(reader.run(), 1)
+    await asyncio.wait_for(reader.run(), 60)
     assert sent == [["stdout", text, len(text.encode())]]

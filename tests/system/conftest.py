@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from educloud_lab.localcloud.settings import DEFAULT_PORT
+from tests.ports import usual_port_taken
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -277,10 +275,7 @@ def make_bench(folder: Path, images: Path) -> Bench:
 @pytest.fixture(scope="session", autouse=True)
 def usual_port() -> Iterator[None]:
     """Keep the usual port taken: a cloud that is killed on it would lose it to that of a test beside it."""
-    with socket.socket() as held:
-        with contextlib.suppress(OSError):  # another worker holds it already
-            held.bind(("127.0.0.1", DEFAULT_PORT))
-            held.listen()
+    with usual_port_taken():
         yield
 
 

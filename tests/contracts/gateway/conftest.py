@@ -12,6 +12,7 @@ from educloud_lab.gateway import Gateway, GatewayConfig
 from educloud_lab.gateway.config import GatewayLimits
 from educloud_lab.gateway.lines import write_lines
 from educloud_lab.gateway.routes import write_routes
+from tests.patience import LIMIT_S
 
 ALICE, BOB = "172.16.77.5", "172.16.77.6"
 
@@ -77,8 +78,8 @@ class Bench:
         return greeting, reader, writer
 
     @staticmethod
-    async def ended(awaitable, within_s=1.5):
-        """Whether it comes to an end, one way or another, within a second (and half of one for a busy host)."""
+    async def ended(awaitable, within_s=LIMIT_S):
+        """Whether it comes to an end, one way or another; how soon is the gateway's constant, which a test checks."""
         try:
             async with asyncio.timeout(within_s):
                 await awaitable

@@ -22,7 +22,7 @@ async def control(bench):
     def address():
         return GatewayAddress(host="127.0.0.1", port=bench.gateway.port, host_key=bench.gateway.host_key_line)
 
-    control = GatewayControl(address, credentials, timeout_s=10)
+    control = GatewayControl(address, credentials, timeout_s=60)
     yield control
     await control.close()
 
@@ -37,7 +37,7 @@ async def test_the_adapter_puts_and_drops_what_the_gateway_enforces(bench, contr
     assert (await bench.ask(carol, ALICE))[0].startswith("machine")
     for _ in range(2):
         await control.drop_lines("lease-carol")
-    assert await bench.ended(carol.wait_closed(), within_s=1.0)
+    assert await bench.ended(carol.wait_closed())
     with pytest.raises(asyncssh.PermissionDenied):
         await bench.lease("lease-carol-g1")
 

@@ -15,7 +15,7 @@ async def command(conn, text, stdin=""):
         with contextlib.suppress(BrokenPipeError):  # commands that read nothing may have answered already
             process.stdin.write(stdin)
             process.stdin.write_eof()
-        done = await process.wait(timeout=10)
+        done = await process.wait(timeout=60)
     assert done.stdout.count("\n") == 1
     return done.exit_status, json.loads(done.stdout)
 
@@ -37,7 +37,7 @@ async def test_dropping_cuts_before_the_answer_and_is_repeatable(bench):
     async with await bench.control() as broker:
         assert await command(broker, "drop-lines alice") == (0, {"ok": True, "name": "alice", "dropped": True})
         assert bench.gateway.connections == 1, "the person's connection is gone when the broker hears of it"
-        assert await bench.ended(reader.read(), within_s=1.0)
+        assert await bench.ended(reader.read())
         assert await command(broker, "drop-lines alice") == (0, {"ok": True, "name": "alice", "dropped": False})
 
 
@@ -45,7 +45,7 @@ async def test_a_new_generation_replaces_the_old_one(bench):
     alice = await bench.lease("lease-alice-g1")
     async with await bench.control() as broker:
         await command(broker, "put-lines alice", bench.line(ALICE, "lease-alice-g2"))
-        assert await bench.ended(alice.wait_closed(), within_s=1.0)
+        assert await bench.ended(alice.wait_closed())
         async with await bench.lease("lease-alice-g2") as again:
             await bench.ask(again, ALICE)
 

@@ -13,6 +13,7 @@ import pytest
 
 from educloud_lab.gateway import GatewayConfig, GatewayLimits
 from educloud_lab.gateway.routes import write_routes
+from tests.patience import LIMIT_S, eventually
 
 ALICE, BOB = "172.16.77.5", "172.16.77.6"
 
@@ -21,26 +22,24 @@ class TestSmallLimits:
     @pytest.fixture
     def limits(self):
         return GatewayLimits(
-            handshakes=5, handshake_s=1.5, connections=3, connections_per_identity=2, channels=3, refusals=4
+            handshakes=5, handshake_s=300, connections=3, connections_per_identity=2, channels=3, refusals=4
         )
 
     async def test_a_flood_of_half_open_handshakes_is_bounded_and_people_still_get_in(self, bench):
         floods = [await asyncio.open_connection("127.0.0.1", bench.gateway.port) for _ in range(40)]
         try:
             reads = [asyncio.ensure_future(reader.read()) for reader, _ in floods]
-            await asyncio.wait(reads, timeout=0.5)
-            assert sum(not read.done() for read in reads) <= 5, "the oldest were closed, long before their deadline"
+            # The oldest are closed, long before their deadline.
+            await eventually(lambda: sum(not read.done() for read in reads) <= 5)
             assert bench.gateway.handshakes <= 5
             async with await bench.lease("lease-alice-g1") as conn:
                 assert (await bench.ask(conn, ALICE))[0].startswith("machine")
-                _, open_still = await asyncio.wait(reads, timeout=4)
-                assert not open_still, "the last ones were closed by their deadline"
-                await asyncio.gather(*reads, return_exceptions=True)
-                assert bench.gateway.handshakes == 0
-                assert bench.gateway.connections == 1
+                await eventually(lambda: bench.gateway.connections == 1)
+                assert bench.gateway.handshakes <= 5
         finally:
             for _, writer in floods:
                 writer.close()
+            await asyncio.gather(*reads, return_exceptions=True)
 
     async def test_too_many_connections_of_one_and_of_all_are_turned_away_but_not_the_broker(self, bench):
         bench.allow("more", *(bench.line(ALICE, f"lease-{n}-g1") for n in range(3)))
@@ -53,7 +52,7 @@ class TestSmallLimits:
             await stack.enter_async_context(await bench.lease("lease-1-g1"))
             fourth = await bench.lease("lease-2-g1")
             assert await bench.ended(fourth.wait_closed())
-            assert bench.gateway.connections == 3
+            await eventually(lambda: bench.gateway.connections == 3)
             broker = await stack.enter_async_context(await bench.control())
             assert json.loads((await broker.run("ping")).stdout)["ok"]
 
@@ -75,6 +74,21 @@ class TestSmallLimits:
         assert await bench.ended(conn.wait_closed())
 
 
+class TestSmallDeadline:
+    @pytest.fixture
+    def limits(self):
+        return GatewayLimits(handshake_s=0.5)
+
+    async def test_who_never_logs_in_is_closed_by_the_deadline(self, bench):
+        idle = [await asyncio.open_connection("127.0.0.1", bench.gateway.port) for _ in range(3)]
+        try:
+            assert await bench.ended(asyncio.gather(*(reader.read() for reader, _ in idle)))
+            await eventually(lambda: bench.gateway.handshakes == 0)
+        finally:
+            for _, writer in idle:
+                writer.close()
+
+
 async def pour(bench, sent):
     """Have the machine send without end; `sent` counts what left it."""
 
@@ -92,8 +106,9 @@ async def pour(bench, sent):
     return server
 
 
-async def stands_still(count, within_s=8.0):
-    """Wait until the count no longer moves; return it."""
+async def stands_still(count, within_s=LIMIT_S):
+    """Wait until the count, once it has moved, no longer moves; return it."""
+    await eventually(lambda: count[0] > 0)
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         before = count[0]
@@ -124,8 +139,7 @@ async def test_a_client_with_a_boundless_window_that_leaves_tcp_unread_stops_its
         held = await stands_still(sent)
         assert held < 64 * 1024 * 1024
         conn._transport.resume_reading()
-        await asyncio.sleep(0.5)
-        assert sent[0] > held
+        await eventually(lambda: sent[0] > held)
         conn.abort()
         await conn.wait_closed()
 
@@ -200,7 +214,7 @@ async def test_terminated_it_ends_in_order_and_killed_it_leaves_nothing_broken(t
     assert again["host_key"] == state["host_key"]
     assert (again["pid"], again["start_ticks"]) != (state["pid"], state["start_ticks"])
     os.kill(second.pid, signal.SIGTERM)
-    _, rest = await asyncio.wait_for(second.communicate(), 10)
+    _, rest = await asyncio.wait_for(second.communicate(), LIMIT_S)
     assert second.returncode == 0, rest
     assert b"gateway stopped" in rest
     assert not state_file.exists()
@@ -215,7 +229,7 @@ async def test_the_log_says_who_and_where_but_no_key_and_no_data(bench, caplog):
             await reader.read()
             with pytest.raises(asyncssh.ChannelOpenError):
                 await conn.open_connection("evil\nname", 22)
-        await asyncio.sleep(0.2)
+        await eventually(lambda: "logout" in caplog.text)
     text = caplog.text
     assert "lease-alice-g1" in text
     assert f"-> {ALICE}:22" in text

@@ -32,7 +32,7 @@ async def test_a_first_start_is_emulated_and_has_kvm_tried_in_a_place_of_the_que
     assert await choice.choose(tmp_path / "vmlinux", binary) == "tcg"
     assert not cache.exists()
     queue.leave()
-    await asyncio.wait_for(choice._trial, 10)
+    await asyncio.wait_for(choice._trial, 60)
     assert json.loads(cache.read_text())["works"] is False
     await choice.close()
 
@@ -69,7 +69,7 @@ def test_the_probes_program_runs_on_this_very_kernel(tmp_path):
     code = code.replace(b"\xbf\xad\xde\xe1\xfe", b"\xbf\x2a\x00\x00\x00")
     assert b"\xb8\xa9\x00\x00\x00" not in code
     program.write_bytes(code)
-    result = subprocess.run([program], capture_output=True, timeout=10, check=False)
+    result = subprocess.run([program], capture_output=True, timeout=60, check=False)
     assert result.stdout == b"PROBE-OK\n"
     assert result.returncode == 42
 
@@ -105,7 +105,7 @@ async def test_only_a_kernel_that_spoke_has_booted(tmp_path, behaviour, works, r
         cache=tmp_path / "cache.json",
         binary=script(tmp_path, behaviour),
         accel="tcg",
-        limit_s=5 if works else 0.5,
+        limit_s=0.5 if "within" in reason else 60,
     )
     assert verdict.works is works
     assert reason in verdict.reason

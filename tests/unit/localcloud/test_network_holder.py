@@ -9,6 +9,7 @@ import socket
 
 from educloud_lab.localcloud.network import holder
 from educloud_lab.localcloud.network.holder import Holder
+from tests.patience import LIMIT_S
 
 NETWORK, ADDRESS, NEIGHBOUR = "172.16.64.0/18", "172.16.64.20", "172.16.64.21"
 
@@ -44,13 +45,13 @@ async def test_one_machine_cannot_take_all_connections_to_metadata(tmp_path):
     made = [Connection(ADDRESS) for _ in range(holder._METADATA_AT_ONCE + 5)]
     tasks = [asyncio.create_task(network._metadata(asyncio.StreamReader(), each)) for each in made]
     ends = [await arrived.get() for _ in range(holder._METADATA_AT_ONCE)]
-    await asyncio.wait(tasks[holder._METADATA_AT_ONCE :], timeout=5)
+    await asyncio.wait(tasks[holder._METADATA_AT_ONCE :], timeout=LIMIT_S)
     assert sum(each.closed for each in made) == 5
     neighbour = asyncio.create_task(network._metadata(asyncio.StreamReader(), Connection(NEIGHBOUR)))
     ends.append(await arrived.get())  # others are served all the same
     for _, writer in ends:
         writer.close()
-    await asyncio.wait([*tasks, neighbour], timeout=5)
+    await asyncio.wait([*tasks, neighbour], timeout=LIMIT_S)
     assert not network._asking  # and so is the machine itself once it let go
     silent.close()
 
@@ -69,7 +70,7 @@ async def test_the_gateway_is_let_in_again_after_a_moment_without_files(tmp_path
     monkeypatch.setattr(holder, "_ACCEPT_AGAIN_S", 0)
     acceptor = asyncio.create_task(Holder(NETWORK, outbound=False)._accept(listening))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_S):
             reader, writer = await asyncio.open_unix_connection(tmp_path / "net.sock")
             writer.write(b'{"op": "hello"}\n')
             assert json.loads(await reader.readline())["network"] == NETWORK

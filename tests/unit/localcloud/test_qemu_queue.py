@@ -13,6 +13,7 @@ from educloud_lab.localcloud.hypervisor.qemu_queue import (
     check_memory,
     promised_bytes,
 )
+from tests.patience import LIMIT_S
 
 MIB = 1024 * 1024
 
@@ -33,7 +34,7 @@ async def test_a_machine_that_ended_gives_its_place_back():
     await queue.enter()
     # Start ticks of another life: the process that held the place is gone.
     queue.leave_when_settled(os.getpid(), 1)
-    await asyncio.wait_for(queue.enter(), 5)
+    await asyncio.wait_for(queue.enter(), LIMIT_S)
 
 
 async def test_closing_ends_the_watching():
@@ -130,12 +131,12 @@ async def test_who_gives_up_waiting_is_not_counted_any_more():
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     queue.leave()
-    await asyncio.wait_for(queue.quiet(0), 5)
+    await asyncio.wait_for(queue.quiet(0), LIMIT_S)
 
 
 async def test_a_machine_that_answers_gives_its_place_to_the_next():
     queue = StartQueue(1)
     await queue.enter()
     queue.leave_when_settled(os.getpid(), read_stat(os.getpid()).start_ticks, lambda: True)
-    await asyncio.wait_for(queue.enter(), 5)
+    await asyncio.wait_for(queue.enter(), LIMIT_S)
     await queue.close()

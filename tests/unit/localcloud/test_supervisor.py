@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from educloud_lab.localcloud.hypervisor.base import HypervisorError, MachineState, NotEnoughRoomError
+from tests.patience import LIMIT_S
 
 
 async def press_start(bench, image="tiny"):
@@ -15,12 +14,10 @@ async def press_start(bench, image="tiny"):
 
 
 async def rounds(bench, condition):
-    for _ in range(200):
-        await bench.service.supervisor.round()
-        if condition():
-            return
-        await asyncio.sleep(0)
-    pytest.fail("nothing happened in 200 rounds")
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():
+            await bench.service.supervisor.round()
+            await asyncio.sleep(0)
 
 
 def hold(bench, monkeypatch, name):
@@ -101,12 +98,10 @@ async def test_one_machine_that_hangs_does_not_hold_up_another(bench, monkeypatc
     async def look():
         running.append((await bench.instance(quick))["State"]["Name"])
 
-    for _ in range(200):
-        await bench.service.supervisor.round()
-        await look()
-        if running[-1] == "running":
-            break
-    assert running[-1] == "running"
+    async with asyncio.timeout(LIMIT_S):
+        while running[-1:] != ["running"]:
+            await bench.service.supervisor.round()
+            await look()
     assert (await bench.instance(slow))["State"]["Name"] == "stopping"
     gate.set()
     await bench.settle()

@@ -151,12 +151,12 @@ def test_observing_follows_the_server_and_closing_ends_it(client, monkeypatch):
     panel = CloudPanel("one", "tiny")
     assert panel._follower is None, "nobody asks before somebody observes"
     panel.observe(note, "state")
-    assert there.wait(5)
+    assert there.wait(60)
     assert seen == ["starting", "unknown", "ready"]
     assert panel.address == "172.16.0.9"
     thread = panel._follower.thread
     panel.close()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
     assert client.closed.is_set()
 
