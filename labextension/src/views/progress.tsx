@@ -37,6 +37,18 @@ export function jobTitle(kind: Job['kind'], trans: TranslationBundle): string {
       return trans.__('Putting to sleep');
     case 'delete':
       return trans.__('Deleting the machine');
+    case 'snapshot':
+      return trans.__('Taking a snapshot');
+    case 'restore':
+      return trans.__('Restoring your files');
+    case 'grow':
+      return trans.__('Making the volume larger');
+    case 'discard':
+      return trans.__('Putting the volume into the bin');
+    case 'return':
+      return trans.__('Taking the volume out of the bin');
+    case 'empty':
+      return trans.__('Emptying the bin');
   }
 }
 
