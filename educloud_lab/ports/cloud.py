@@ -62,6 +62,18 @@ class InstanceSeen:
     reason: str = ""
     client_token: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    root_volume_id: str = ""  # of an EBS-backed instance, where the cloud shows it
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceHealth:
+    """What the cloud says about an instance's status. Words: ok, impaired, initializing, not-applicable, ''.
+
+    On Eucalyptus only ``system`` means anything: impaired once the node has not reported for five minutes.
+    """
+
+    system: str
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +134,21 @@ class Cloud(Protocol):
 
     async def zones(self) -> tuple[str, ...]:
         """List the names of the available zones."""
+
+    async def zone_states(self) -> Mapping[str, str]:
+        """Return the state of every zone by its name, unavailable ones too."""
+
+    async def instance_health(self, instance_id: str) -> InstanceHealth | None:
+        """Return the cloud's own status of an instance; None when it tells none."""
+
+    async def lets_in(self, instance_id: str, port: int) -> bool | None:
+        """Say whether any rule of the instance's security groups lets TCP in at a port; None when that is not shown."""
+
+    def clock_offset_s(self) -> float | None:
+        """Return how far the cloud's clock was ahead of this computer's at its last answer; None before the first.
+
+        Good to about a second: the answer's ``Date`` tells no fractions.
+        """
 
     async def ensure_group(self, name: str) -> None:
         """See to it that the account has a security group of this name that lets SSH (tcp 22) and ICMP in.

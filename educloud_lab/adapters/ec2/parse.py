@@ -44,7 +44,17 @@ def instance(item: Mapping[str, Any]) -> InstanceSeen:
         reason=item.get("StateTransitionReason", ""),
         client_token=item.get("ClientToken", ""),
         tags=tags(item.get("Tags")),
+        root_volume_id=_root_volume(item),
     )
+
+
+def _root_volume(item: Mapping[str, Any]) -> str:
+    """Return the id of the volume that is the instance's system disk, '' where none is told."""
+    root = item.get("RootDeviceName")
+    for mapping in item.get("BlockDeviceMappings") or ():
+        if root and mapping.get("DeviceName") == root:
+            return str(mapping.get("Ebs", {}).get("VolumeId") or "")
+    return ""
 
 
 def volume(item: Mapping[str, Any]) -> VolumeSeen:

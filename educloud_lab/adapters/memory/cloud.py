@@ -15,6 +15,7 @@ from educloud_lab.ports.cloud import (
     AttachmentSeen,
     CloudView,
     ImageSeen,
+    InstanceHealth,
     InstanceSeen,
     InstanceState,
     RunSpec,
@@ -171,6 +172,27 @@ class MemoryCloud:
         """List the one zone."""
         self._begin("zones")
         return ("one",)
+
+    async def zone_states(self) -> Mapping[str, str]:
+        """Return the state of the one zone."""
+        self._begin("zone_states")
+        return {"one": self.faults.zone_state}
+
+    async def instance_health(self, instance_id: str) -> InstanceHealth | None:
+        """Return what the fault says of a running instance."""
+        self._begin("instance_health")
+        running = self._row(instance_id).seen.state is InstanceState.RUNNING
+        return InstanceHealth(self.faults.system_status, "ok") if running else InstanceHealth("not-applicable")
+
+    async def lets_in(self, instance_id: str, port: int) -> bool | None:
+        """Say whether the group lets SSH in: it does unless the fault closed it."""
+        self._begin("lets_in")
+        self._row(instance_id)
+        return port == 22 and not self.faults.closed_port
+
+    def clock_offset_s(self) -> float | None:
+        """Return what the fault says."""
+        return self.faults.clock_offset_s
 
     async def ensure_group(self, name: str) -> None:
         """Make the group where it is missing."""
