@@ -4,5 +4,10 @@
 # Python 3.11.2 an exception logged during such a rewrite can break it ("AST constructor recursion depth mismatch").
 import hypothesis
 
-hypothesis.settings.register_profile("ci", deadline=None)
+# How long an example takes, or to think of one, says something of this computer and not of what is tested; and the same
+# examples everywhere, so that a test which passes here does not meet a case of its own there. scripts/check-deep is for
+# what is found by chance.
+hypothesis.settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("ci")

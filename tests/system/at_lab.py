@@ -102,13 +102,13 @@ class Records:
         return run_with(self.grant(lease_id, root=root), script)
 
 
-def run_with(grant: Grant, script: str, *, timeout_s: float = 20) -> str:
+def run_with(grant: Grant, script: str, *, timeout_s: float = 60) -> str:
     """Connect with a grant, run a script that has to succeed, return what it printed. Raises as the shell port says."""
 
     async def work() -> str:
         connection = await AsyncsshShell().connect(grant, timeout_s=timeout_s)
         try:
-            completed = await connection.run(script, timeout_s=30)
+            completed = await connection.run(script, timeout_s=60)
         finally:
             await connection.close()
         assert completed.exit_status == 0, (script, completed)
@@ -133,13 +133,13 @@ class Page:
         self._socket = websocket.create_connection(
             f"ws://{base.netloc}{base.path}educloud/vm/terminals/websocket/{name}",
             header=[f"Authorization: token {server.token}"],
-            timeout=5,
+            timeout=30,
         )
 
     def type(self, text: str) -> None:
         self._socket.send(json.dumps(["stdin", text]))
 
-    def wait(self, pattern: str, *, timeout_s: float = 60) -> str:
+    def wait(self, pattern: str, *, timeout_s: float = 180) -> str:
         """Return what was shown since the last wait, up to where the pattern shows in it."""
         end = time.monotonic() + timeout_s
         while not (found := re.search(pattern, plain := _CONTROL.sub("", self.text))):
@@ -171,7 +171,7 @@ def watching(server: JupyterLab) -> Iterator[None]:
     page = websocket.create_connection(
         f"ws://{base.netloc}{base.path}educloud/api/v1/socket",
         header=[f"Authorization: token {server.token}"],
-        timeout=20,
+        timeout=60,
     )
     try:
         page.recv()
@@ -202,7 +202,7 @@ def wait_step(server: JupyterLab, lab: str, *names: str) -> dict[str, Any]:
         steps = (lease.get("job") or {}).get("steps", [])
         return lease if any(step["name"] in names and step["state"] != "todo" for step in steps) else {}
 
-    found: dict[str, Any] = wait_for(f"the step {names} of {lab}", begun, timeout_s=120, period_s=0.05)
+    found: dict[str, Any] = wait_for(f"the step {names} of {lab}", begun, period_s=0.05)
     return found
 
 

@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+# Playwright's own limit is 5 s, which a browser beside a machine in software emulation may need to draw a page.
+expect.set_options(timeout=60_000)
 
 FLAGS = [
     "--no-sandbox",
@@ -68,7 +71,7 @@ def chromium(path: str, profile: Path, *, width: int = 1440, height: int = 900) 
         try:
             page = context.pages[0] if context.pages else context.new_page()
             page.on("pageerror", lambda error: problems.append(str(error)))
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(90_000)
             try:
                 yield page
             except BaseException:
@@ -107,7 +110,7 @@ def terminal_text(page: Page) -> str:
     return text
 
 
-def wait_terminal(page: Page, pattern: str, *, timeout_s: float = 60) -> str:
+def wait_terminal(page: Page, pattern: str, *, timeout_s: float = 180) -> str:
     end = time.monotonic() + timeout_s
     text = ""
     while time.monotonic() < end:

@@ -116,7 +116,7 @@ class Desk:
 
     def try_ssh(self, address: str, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.ssh_command(address, command), capture_output=True, text=True, timeout=60, check=False,
+            self.ssh_command(address, command), capture_output=True, text=True, timeout=120, check=False,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -147,7 +147,7 @@ class Desk:
         found: dict[str, Any] = self.ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"][0]
         return found
 
-    def wait_state(self, instance_id: str, state: str, *, timeout_s: float = 60) -> dict[str, Any]:
+    def wait_state(self, instance_id: str, state: str, *, timeout_s: float = 180) -> dict[str, Any]:
         def there() -> dict[str, Any] | None:
             row = self.instance(instance_id)
             return row if row["State"]["Name"] == state else None
@@ -198,7 +198,7 @@ class Desk:
     def disk_by_serial(self, address: str, serial: str) -> str:
         """Return the device that shows this serial in the guest, waiting for the plug to arrive there."""
         command = f"grep -lx {serial} /sys/block/vd*/serial"
-        found = wait_for(f"a disk {serial} in the guest", lambda: self.try_ssh(address, command).stdout, timeout_s=20)
+        found = wait_for(f"a disk {serial} in the guest", lambda: self.try_ssh(address, command).stdout)
         return f"/dev/{Path(found.strip()).parent.name}"
 
     def known_fingerprint(self, address: str) -> str:
@@ -220,4 +220,4 @@ def kill_api(bench: Bench) -> None:
     """SIGKILL the local cloud's API process and nothing else."""
     process = psutil.Process(bench.cloud["pids"]["api"]["pid"])
     process.kill()
-    process.wait(10)
+    process.wait(60)

@@ -265,6 +265,8 @@ class Stage:
         self.watchers: set[Socket] = set()
         self.terminals: dict[str, Terminal] = {}
         self.requests: list[str] = []
+        self.go_on = asyncio.Event()
+        self.go_on.set()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def snapshot(self) -> wire.Snapshot:
@@ -295,11 +297,13 @@ class Stage:
             for doing in range(len(STEPS)):
                 self.show([starting(doing, self.starts + 100)])
                 await asyncio.sleep(0.25)
+            await self.go_on.wait()  # a browser may be slow: it starts until the page has been looked at
             self.show([ready(self.starts + 100)])
         elif kind == "stop":
             stopping = {"target": "stopped", "status": "stopping", "actions": actions()}
             self.show([lease(wire.Phase.STOPPING, "Saving your files", **stopping)])
             await asyncio.sleep(0.4)
+            await self.go_on.wait()
             self.show([asleep()])
         elif kind == "delete":
             self.show([lease(wire.Phase.OFF, "Off. Your files are kept.", target="deleted", status="stopped")])
@@ -398,6 +402,8 @@ class Scene(Api):
             STAGE.show(STAGE.leases)
         if "refuse" in body:
             STAGE.refuse = wire.Problem(**body["refuse"]) if body["refuse"] else None
+        if "hold" in body:  # what is on its way comes to no end until this is taken back
+            (STAGE.go_on.clear if body["hold"] else STAGE.go_on.set)()
         if body.get("drop_sockets"):
             for watcher in list(STAGE.watchers):
                 watcher.close()

@@ -96,7 +96,7 @@ class Real:
             ec2.attach_volume(VolumeId=machine.volume_id, InstanceId=machine.id, Device="/dev/sdf")
         self.wait_for_writing()
 
-    def wait(self, what: str, condition: Callable[[], Any], limit_s: float = 150) -> None:
+    def wait(self, what: str, condition: Callable[[], Any], limit_s: float = 300) -> None:
         """Wait for something."""
         end = time.monotonic() + limit_s
         while not condition():
@@ -162,7 +162,7 @@ class Real:
         for machine in self.machines:
             for process in machine.processes():
                 process.kill()
-                process.wait(20)
+                process.wait(60)
         (self.home / "cloud/run/boot").write_text("another boot\n")
         self.lives.begin()
         for machine in self.machines:
@@ -185,7 +185,7 @@ class Real:
         for machine in self.machines:
             for process in machine.processes():
                 os.kill(process.pid, signal.SIGKILL)
-                process.wait(20)
+                process.wait(60)
 
 
 def check_blocks(disk: Path, count: int) -> None:

@@ -72,7 +72,7 @@ class Lives:
         self._zygote.stdin.flush()
         self.pid = int(self._zygote.stdout.readline())
         self.ticks = start_ticks(self.pid)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while time.monotonic() < end and self.alive:
             try:
                 told = json.loads(state.read_text())
@@ -83,7 +83,7 @@ class Lives:
                 return
             time.sleep(0.01)
         if self.alive:
-            raise BrokenPromiseError("the cloud did not answer within 60 s")
+            raise BrokenPromiseError("the cloud did not answer within 180 s")
         if not kill_at:
             log = (self.home / "cloud/log/api.log").read_text()[-3000:]
             raise BrokenPromiseError(f"the cloud ended at its start:\n{log}")
@@ -116,7 +116,7 @@ class Lives:
         ec2 = boto3.session.Session().client(
             "ec2", region_name="eucalyptus", endpoint_url=f"http://127.0.0.1:{self.order['port']}/services/compute",
             aws_access_key_id=keys["access_key"], aws_secret_access_key=keys["secret_key"],
-            config=Config(retries={"mode": "standard", "max_attempts": 1}, connect_timeout=5, read_timeout=20),
+            config=Config(retries={"mode": "standard", "max_attempts": 1}, connect_timeout=30, read_timeout=60),
         )  # fmt: skip
 
         def without_token(params, **_):
@@ -455,7 +455,7 @@ class Rig:
         self.lives.begin()
         told = self.rest()
         # That a machine is gone is found by looking once a period: what is told may lag that much behind.
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while self.compare_with_machines(told) and time.monotonic() < end:
             told = self.rest()
         wrong = [f"{client.name}: {text}" for client in self.clients for text in client.check(told)]

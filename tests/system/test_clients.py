@@ -79,7 +79,7 @@ def cloud(home: Path, profile: str, **options: Any) -> Iterator[dict[str, str]]:
         yield told
     finally:
         running.terminate()
-        running.wait(30)
+        running.wait(120)
 
 
 def _announced(home: Path, running: subprocess.Popen[bytes]) -> dict[str, Any] | None:

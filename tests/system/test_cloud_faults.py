@@ -312,13 +312,17 @@ def test_names_with_spaces_quotes_and_unicode(desk: Desk, machine: str) -> None:
 def test_a_machine_that_slept_gets_the_right_time(desk: Desk, machine: str) -> None:
     """After a host's sleep a guest is behind by that long while its real-time clock is right: so is this one."""
     address = desk.instance(machine)["PrivateIpAddress"]
-    behind = desk.ssh(address, "sudo date -u -s @$(($(date +%s) - 3600)) >/dev/null; date +%s")
-    assert 3590 < time.time() - int(behind) < 3700
+    # What date has set, it prints itself: a moment later the clock may have been put right already.
+    behind = desk.ssh(address, "sudo date -u -s @$(($(date +%s) - 3600)) +%s")
+    assert time.time() - int(behind) > 3500
+    wait_for("the machine's clock to be right", lambda: on_time(desk, address, within_s=5), period_s=1)
 
-    def right() -> bool:
-        return abs(time.time() - int(desk.ssh(address, "date +%s"))) < 5
 
-    wait_for("the machine's clock to be right", right, timeout_s=20, period_s=1)
+def on_time(desk: Desk, address: str, *, within_s: float) -> bool:
+    """Whether the machine's clock is right; however long the login takes, it is read between the two looks at ours."""
+    before_s = time.time()
+    theirs_s = int(desk.ssh(address, "date +%s"))
+    return before_s - within_s < theirs_s < time.time() + within_s
 
 
 def test_a_frozen_machine_goes_on_and_is_on_time(desk: Desk, machine: str) -> None:
@@ -331,8 +335,8 @@ def test_a_frozen_machine_goes_on_and_is_on_time(desk: Desk, machine: str) -> No
         assert desk.instance(machine)["State"]["Name"] == "running"  # the cloud still answers, and ends nothing
     finally:
         process.resume()
-    wait_for("the machine to answer", lambda: desk.try_ssh(address, "true").returncode == 0, timeout_s=30)
-    wait_for("its clock to be right", lambda: abs(time.time() - int(desk.ssh(address, "date +%s"))) < 2.5, timeout_s=20)
+    wait_for("the machine to answer", lambda: desk.try_ssh(address, "true").returncode == 0)
+    wait_for("its clock to be right", lambda: on_time(desk, address, within_s=2.5))
     assert qemu_of(desk.bench, machine).pid == process.pid
 
 
@@ -343,8 +347,8 @@ def test_a_machine_killed_from_outside(desk: Desk, machine: str) -> None:
     desk.ssh(address, "echo synced > ~/note; sync")
     for instance_id in (machine, store_id):
         qemu_of(desk.bench, instance_id).kill()
-    stopped = desk.wait_state(machine, "stopped", timeout_s=30)
-    ended = desk.wait_state(store_id, "terminated", timeout_s=30)
+    stopped = desk.wait_state(machine, "stopped")
+    ended = desk.wait_state(store_id, "terminated")
     for row in (stopped, ended):
         assert row["StateTransitionReason"].startswith("EXPIRED: Instance expired after not being reported.")
     assert desk.ec2.describe_instances(InstanceIds=[machine])["Reservations"]
@@ -404,7 +408,7 @@ def test_the_gateway_is_killed(desk: Desk, machine: str) -> None:
     address = desk.wait_login(machine)
     process = psutil.Process(bench.cloud["pids"]["gateway"]["pid"])
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(60)
     assert "not running" in bench.educloud("cloud", "status", check=False).stdout
     before = bench.cloud["gateway"]
     bench.educloud("cloud", "start")

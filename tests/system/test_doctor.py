@@ -71,7 +71,7 @@ def test_the_gateway_and_the_cloud_are_dead(bench: Bench) -> None:
     for name in ("api", "gateway"):
         process = psutil.Process(bench.cloud["pids"][name]["pid"])
         process.kill()
-        process.wait(10)
+        process.wait(60)
     # A server would bring the cloud back by itself; the doctor only looks.
     found = examined(bench, status=1)
     for name in ("Local cloud", "Gateway"):

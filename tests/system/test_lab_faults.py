@@ -117,15 +117,16 @@ def test_start_is_pressed_at_once_by_two_servers(
 
 def test_the_machines_clock_is_an_hour_off(ready: dict[str, Any], records: Records) -> None:
     """As after an hour of sleep: a certificate of ten minutes is good again as soon as the clock is."""
-    moved = records.run(ready["id"], "date -u -s @$(($(date +%s) - 3600)) >/dev/null; date +%s", root=True)
+    # What date has set, it prints itself: a moment later the clock may have been put right already.
+    moved = records.run(ready["id"], "date -u -s @$(($(date +%s) - 3600)) +%s", root=True)
     assert time.time() - int(moved) > 3500
 
     def login() -> bool:
         with contextlib.suppress(EducloudError):
-            return "in" in run_with(records.grant(ready["id"]), "echo in", timeout_s=5)
+            return "in" in run_with(records.grant(ready["id"]), "echo in")
         return False
 
-    wait_for("a login", login, timeout_s=20, period_s=0.5)
+    wait_for("a login", login, period_s=0.5)
 
 
 def test_a_terminal_through_a_stop(server: JupyterLab, ready: dict[str, Any]) -> None:
@@ -185,10 +186,10 @@ def test_the_cloud_is_killed_while_a_machine_runs(
             assert "by itself" not in lease["headline"], lease
             return {} if snapshot["cloud"]["reachable"] else snapshot["cloud"]
 
-        cloud = wait_for("the cloud to be reported", out_of_sight, timeout_s=30)
+        cloud = wait_for("the cloud to be reported", out_of_sight)
         assert cloud["problem"]["code"] == "cloud-unreachable"
         assert cloud["problem"]["next_step"]
-        asleep = server.wait_phase(LAB, "asleep", timeout_s=90)
+        asleep = server.wait_phase(LAB, "asleep")
     assert asleep["instance"]["id"] == ready["instance"]["id"]
     _, snapshot = server.call("GET", "snapshot")
     assert snapshot["cloud"]["reachable"]
@@ -211,7 +212,7 @@ def test_a_machine_is_killed_from_outside(
     records.run(ready["id"], "echo synced >/data/synced; sync /data/synced")
     with watching(server):
         qemu_of(module_bench, ready["instance"]["id"]).kill()
-        asleep = server.wait_phase(LAB, "asleep", timeout_s=60)
+        asleep = server.wait_phase(LAB, "asleep")
     assert asleep["problem"]["code"] == "machine-died"
     assert "stopped by itself" in asleep["problem"]["what"]
     assert "volume is kept" in asleep["problem"]["kept"]
@@ -237,7 +238,7 @@ def test_the_host_key_changes(server: JupyterLab, ready: dict[str, Any], records
             return False
         return isinstance(refusal(records.grant(ready["id"])), HostKeyError)
 
-    wait_for("the machine to show its new key", changed, timeout_s=20)
+    wait_for("the machine to show its new key", changed)
     page = open_terminal(server, ready["id"])
     try:
         said = page.wait(r"Press Enter to connect again")

@@ -62,7 +62,7 @@ class Street:
         ssh, *rest = desk.ssh_command(address, command)
         done = subprocess.run(
             [ssh, *shared, *rest], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-            text=True, timeout=60, check=False,
+            text=True, timeout=120, check=False,
         )  # fmt: skip
         return done.stdout
 
@@ -91,7 +91,7 @@ class Street:
             input="GET /hello HTTP/1.0\r\n\r\n",
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
@@ -254,7 +254,7 @@ def test_the_network_ends_with_the_last_machine(street: Street) -> None:
         found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
         return [line for line in found.splitlines() if "network.holder" in line and str(bench.home) in line]
 
-    wait_for("the network's process to end", lambda: not left(), timeout_s=60)
+    wait_for("the network's process to end", lambda: not left())
 
 
 def test_without_namespaces_machines_are_alone_and_groups_still_decide_at_the_gateway(

