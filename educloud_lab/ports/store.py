@@ -9,6 +9,7 @@ raises).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -28,6 +29,23 @@ from educloud_lab.ports.records import (
 from educloud_lab.ports.shell import KeyPairText
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A token bucket: filled at a steady rate, holding so many at most."""
+
+    per_s: float
+    burst: float
+
+    def after(self, tokens: float, passed_s: float) -> float:
+        """Return how many tokens there are after a time; a clock that was put back adds none."""
+        return min(self.burst, tokens + max(0.0, passed_s) * self.per_s)
+
+    def wait_s(self, tokens: float) -> float:
+        """Return in how many seconds there is a whole token; 0.0 when there is one."""
+        return max(0.0, (1.0 - tokens) / self.per_s)
+
 
 HISTORY = 7
 """How many durations of a step are remembered."""
@@ -110,6 +128,9 @@ class Transaction(Protocol):
     def queued_jobs(self) -> Sequence[JobRecord]:
         """List jobs in flight that wait for room in the cloud, by queue and then first come first served."""
 
+    def hasten_job(self, job_id: str, *, leave_queue: bool = False) -> None:
+        """Make a job in flight due now, whoever holds it; take it out of its queue when asked to. Ended is success."""
+
     def job(self, job_id: str) -> JobRecord | None:
         """Return a job."""
 
@@ -157,6 +178,20 @@ class Transaction(Protocol):
 
     def check_claim(self, claim: Claim) -> None:
         """Fence: raise :class:`StaleClaimError` unless the claim is still the last one made."""
+
+    def take_tokens(self, rates: Mapping[str, Rate]) -> float:
+        """Take one token from each of these buckets, or from none when one of them is empty.
+
+        All brokers on the store share them. The version does not move. A bucket that nobody knows yet is full.
+
+        Returns
+        -------
+        float
+            0.0 when the tokens were taken, else after how many seconds there may be one in each.
+        """
+
+    def set_tokens(self, name: str, tokens: float) -> None:
+        """Say how many tokens a bucket holds now. The version does not move."""
 
     def permits(self, volume_id: str) -> Sequence[PermitRecord]:
         """List all permits ever granted for a volume of the cloud, oldest first."""

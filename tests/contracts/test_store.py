@@ -18,7 +18,7 @@ from educloud_lab.domain.lease import LeaseKey, Problem, Status, Target
 from educloud_lab.domain.profile import MachineProfile, VolumeSpec
 from educloud_lab.ports.records import Claim, JobRecord, LeaseRecord, PermitRecord, StepRecord, VolumeRecord
 from educloud_lab.ports.shell import KeyPairText
-from educloud_lab.ports.store import HISTORY
+from educloud_lab.ports.store import HISTORY, Rate
 
 POSTGRESQL = "EDUCLOUD_TEST_POSTGRESQL_URL"
 WHEN = datetime(2026, 3, 2, 9, 30, 0, 123000, tzinfo=UTC)
@@ -268,3 +268,50 @@ async def test_meta_is_kept_and_replaced(store):
     await store.transact(lambda tx: tx.set_meta("deployment", "a"))
     await store.transact(lambda tx: tx.set_meta("deployment", "b"))
     assert await store.transact(lambda tx: tx.meta("deployment")) == "b"
+
+
+async def test_a_bucket_gives_its_burst_and_then_its_rate(pair):
+    one, two = pair
+    rate = {"calls": Rate(0.5, 3.0)}
+    waits = [await store.transact(lambda tx: tx.take_tokens(rate)) for store in (one, two, one, two)]
+    assert waits[:3] == [0.0, 0.0, 0.0]
+    assert 0.0 < waits[3] <= 2.0
+    await one.set_clock_offset_for_tests(-3600.0)  # a clock that is put back gives nothing
+    assert await two.transact(lambda tx: tx.take_tokens(rate)) > 0.0
+    await one.set_clock_offset_for_tests(3600.0)  # a computer that slept finds one burst and not an hour of calls
+    assert [await one.transact(lambda tx: tx.take_tokens(rate)) for _ in range(3)] == [0.0] * 3
+    assert await two.transact(lambda tx: tx.take_tokens(rate)) > 0.0
+
+
+async def test_tokens_are_taken_from_all_buckets_or_from_none(store):
+    both = {"one": Rate(0.001, 1.0), "all": Rate(0.001, 5.0)}
+    await store.transact(lambda tx: tx.set_tokens("one", 0.0))
+    before = await store.version()
+    assert await store.transact(lambda tx: tx.take_tokens(both)) > 900.0
+    await store.transact(lambda tx: tx.set_tokens("one", 1.0))
+    assert await store.transact(lambda tx: tx.take_tokens(both)) == 0.0
+    rest = {"all": Rate(0.001, 5.0)}
+    assert [await store.transact(lambda tx: tx.take_tokens(rest)) for _ in range(4)] == [0.0] * 4
+    assert await store.transact(lambda tx: tx.take_tokens(rest)) > 0.0
+    assert await store.version() == before  # nobody's page is made anew for it
+
+
+async def test_a_job_is_hastened_and_leaves_its_queue(store):
+    def begin(tx):
+        tx.put_lease(lease())
+        later = tx.now() + timedelta(hours=1)
+        tx.add_job(job(next_attempt_at=later, queue="one:t2.micro", queued_at=WHEN), [])
+        return "j1"
+
+    job_id = await store.transact(begin)
+    assert await store.transact(lambda tx: (list(tx.due_jobs()), len(tx.queued_jobs()))) == ([], 1)
+    await store.transact(lambda tx: tx.hasten_job(job_id))
+    assert await store.transact(lambda tx: (list(tx.due_jobs()), len(tx.queued_jobs()))) == ([job_id], 1)
+    before = await store.version()
+    await store.transact(lambda tx: tx.hasten_job(job_id))
+    assert await store.version() == before
+    await store.transact(lambda tx: tx.hasten_job(job_id, leave_queue=True))
+    assert await store.transact(lambda tx: (list(tx.due_jobs()), len(tx.queued_jobs()))) == ([job_id], 0)
+    await store.transact(lambda tx: tx.put_job(replace(tx.job(job_id), ended_at=tx.now())))
+    await store.transact(lambda tx: tx.hasten_job(job_id, leave_queue=True))
+    assert await store.transact(lambda tx: tx.job(job_id).ended_at) is not None

@@ -24,7 +24,7 @@ from educloud_lab.ports.records import (
     VolumeRecord,
 )
 from educloud_lab.ports.shell import KeyPairText
-from educloud_lab.ports.store import HISTORY, Transaction
+from educloud_lab.ports.store import HISTORY, Rate, Transaction
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ class _Tables:
         self.shelf: dict[str, ShelfRecord] = {}
         self.orphans: dict[str, OrphanRecord] = {}
         self.audits: dict[int, AuditRecord] = {}
+        self.buckets: dict[str, tuple[float, datetime]] = {}
 
     def copy(self) -> _Tables:
         """Return a copy that can be changed without changing this one."""
@@ -148,6 +149,16 @@ class _MemoryTransaction:
         rows = [row for row in self.tables.jobs.values() if row.ended_at is None and row.queued_at is not None]
         return sorted(rows, key=lambda row: (row.queue, row.queued_at, row.id))
 
+    def hasten_job(self, job_id: str, *, leave_queue: bool = False) -> None:
+        row = self.tables.jobs.get(job_id)
+        if row is None or row.ended_at is not None:
+            return
+        sooner = replace(row, next_attempt_at=min(row.next_attempt_at, self._now))
+        sooner = replace(sooner, queue="", queued_at=None) if leave_queue else sooner
+        if sooner != row:
+            self.changed = True
+            self.tables.jobs[job_id] = sooner
+
     def job(self, job_id: str) -> JobRecord | None:
         return self.tables.jobs.get(job_id)
 
@@ -209,6 +220,20 @@ class _MemoryTransaction:
         row = self.tables.jobs.get(claim.job_id)
         if row is None or row.epoch != claim.epoch or row.holder != claim.holder or row.ended_at is not None:
             raise StaleClaimError("Another broker works on this job now.")
+
+    def take_tokens(self, rates: Mapping[str, Rate]) -> float:
+        there: dict[str, float] = {}
+        for name, rate in rates.items():
+            tokens, at = self.tables.buckets.get(name, (rate.burst, self._now))
+            there[name] = rate.after(tokens, (self._now - at).total_seconds())
+        wait_s = max((rate.wait_s(there[name]) for name, rate in rates.items()), default=0.0)
+        if wait_s <= 0.0:
+            for name, tokens in there.items():
+                self.set_tokens(name, tokens - 1.0)
+        return wait_s
+
+    def set_tokens(self, name: str, tokens: float) -> None:
+        self.tables.buckets[name] = (tokens, self._now)
 
     def permits(self, volume_id: str) -> Sequence[PermitRecord]:
         return [row for row in self.tables.permits.values() if row.volume_id == volume_id]

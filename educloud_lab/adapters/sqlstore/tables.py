@@ -95,6 +95,8 @@ volumes = Table(
     Column("may_be_mounted", Boolean, nullable=False),
     Column("from_snapshot", String(32)),
     Column("last_written_at", UtcTime),
+    Column("mount_count", Integer),
+    Column("growing_to_bytes", BigInteger),
     Column("proof", String(32), nullable=False, server_default=""),
     Column("proved_at", UtcTime),
     Column("quarantined", Words, nullable=False),
@@ -216,6 +218,9 @@ shelf = Table(
     Column("file_system_uuid", String(36)),
     Column("formatted_at", UtcTime),
     Column("last_mounted_at", UtcTime),
+    Column("last_written_at", UtcTime),
+    Column("mount_count", Integer),
+    Column("from_snapshot", String(32)),
     Column("ended_at", UtcTime),
     Column("end", String(32), nullable=False),
 )
@@ -253,3 +258,12 @@ audits = Table(
     sqlite_autoincrement=True,
 )
 """Appended to only: triggers of the migration refuse changes and deletes."""
+
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("tokens", Float, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+"""How many calls may be made now, counted for all brokers on this store together."""

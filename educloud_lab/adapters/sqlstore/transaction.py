@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from educloud_lab.adapters.sqlstore import tables as t
 from educloud_lab.adapters.sqlstore.keys import Sealer
-from educloud_lab.adapters.sqlstore.rows import from_row, to_row, upsert
+from educloud_lab.adapters.sqlstore.rows import from_row, insert_missing, to_row, upsert, upsert_row
 from educloud_lab.domain.errors import ConflictError, StaleClaimError
 from educloud_lab.domain.lease import LeaseKey
 from educloud_lab.ports.records import (
@@ -28,7 +28,7 @@ from educloud_lab.ports.records import (
     VolumeRecord,
 )
 from educloud_lab.ports.shell import KeyPairText
-from educloud_lab.ports.store import HISTORY
+from educloud_lab.ports.store import HISTORY, Rate
 
 R = TypeVar("R")
 
@@ -189,6 +189,17 @@ class SqlTransaction:
         where = (c.ended_at.is_(None), c.queued_at.is_not(None))
         return self._all(JobRecord, select(t.jobs).where(*where).order_by(c.queue, c.queued_at, c.id))
 
+    def hasten_job(self, job_id: str, *, leave_queue: bool = False) -> None:
+        """Make a job due now, by those columns alone: another transaction may be writing the rest."""
+        c = t.jobs.c
+        values: dict[str, Any] = {"next_attempt_at": self.now()}
+        which = c.next_attempt_at > self.now()
+        if leave_queue:
+            values |= {"queue": "", "queued_at": None}
+            which = or_(which, c.queued_at.is_not(None))
+        query = update(t.jobs).where(c.id == job_id, c.ended_at.is_(None), which).values(values)
+        self.changed = self._connection.execute(query).rowcount > 0 or self.changed
+
     def job(self, job_id: str) -> JobRecord | None:
         """Return a job."""
         return self._one(JobRecord, select(t.jobs).where(t.jobs.c.id == job_id))
@@ -269,6 +280,32 @@ class SqlTransaction:
         where = (c.id == claim.job_id, c.holder == claim.holder, c.epoch == claim.epoch, c.ended_at.is_(None))
         if self._connection.execute(select(c.id).where(*where).with_for_update()).first() is None:
             raise StaleClaimError("Another broker works on this job now.")
+
+    def take_tokens(self, rates: Mapping[str, Rate]) -> float:
+        """Take one token from each bucket, or none."""
+        c = t.buckets.c
+        # In one order, so that two brokers never wait for each other's rows.
+        query = select(t.buckets).where(c.name.in_(rates)).order_by(c.name).with_for_update()
+        rows = {row.name: row for row in self._connection.execute(query)}
+        if len(rows) < len(rates):
+            for name in sorted(rates):
+                fresh = {"name": name, "tokens": rates[name].burst, "at": self.now()}
+                insert_missing(self._connection, t.buckets, fresh)
+            rows = {row.name: row for row in self._connection.execute(query)}
+        self._now = None  # read again now that the rows are ours: another broker may have had them until a moment ago
+        now = self.now()
+        there = {
+            name: rate.after(rows[name].tokens, (now - rows[name].at).total_seconds()) for name, rate in rates.items()
+        }
+        wait_s = max((rate.wait_s(there[name]) for name, rate in rates.items()), default=0.0)
+        if wait_s <= 0.0:
+            for name, tokens in there.items():
+                self.set_tokens(name, tokens - 1.0)
+        return wait_s
+
+    def set_tokens(self, name: str, tokens: float) -> None:
+        """Say how many tokens a bucket holds now."""
+        upsert_row(self._connection, t.buckets, {"name": name, "tokens": tokens, "at": self.now()})
 
     def permits(self, volume_id: str) -> Sequence[PermitRecord]:
         """List permits of a volume."""

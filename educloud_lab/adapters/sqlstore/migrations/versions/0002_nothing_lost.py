@@ -41,6 +41,8 @@ def upgrade() -> None:
     op.add_column("leases", sa.Column("finding", sa.Text()))
     op.add_column("volumes", sa.Column("from_snapshot", sa.String(length=32)))
     op.add_column("volumes", sa.Column("last_written_at", sa.DateTime(timezone=True)))
+    op.add_column("volumes", sa.Column("mount_count", sa.Integer()))
+    op.add_column("volumes", sa.Column("growing_to_bytes", sa.BigInteger()))
     op.add_column("volumes", sa.Column("proof", sa.String(length=32), nullable=False, server_default=""))
     op.add_column("volumes", sa.Column("proved_at", sa.DateTime(timezone=True)))
     op.add_column("jobs", sa.Column("asked_by", sa.String(length=255), nullable=False, server_default=""))
@@ -89,6 +91,9 @@ def upgrade() -> None:
         sa.Column("file_system_uuid", sa.String(length=36)),
         sa.Column("formatted_at", sa.DateTime(timezone=True)),
         sa.Column("last_mounted_at", sa.DateTime(timezone=True)),
+        sa.Column("last_written_at", sa.DateTime(timezone=True)),
+        sa.Column("mount_count", sa.Integer()),
+        sa.Column("from_snapshot", sa.String(length=32)),
         sa.Column("ended_at", sa.DateTime(timezone=True)),
         sa.Column("end", sa.String(length=32), nullable=False),
     )
@@ -123,6 +128,12 @@ def upgrade() -> None:
     )
     op.create_index("audits_of_course", "audits", ["course", "id"], unique=False)
     op.create_index("audits_of_lease", "audits", ["lease_id", "id"], unique=False)
+    op.create_table(
+        "buckets",
+        sa.Column("name", sa.String(length=200), primary_key=True),
+        sa.Column("tokens", sa.Float(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    )
     if op.get_bind().dialect.name == "postgresql":
         for statement in _POSTGRESQL:
             op.execute(statement)
