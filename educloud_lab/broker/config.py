@@ -44,6 +44,15 @@ class BrokerConfig:
     absence_s: float = 90.0  # and over at least so long: a cloud may lag by a minute
     create_absence_s: float = 6.0  # the same for a volume whose create call had no answer
     token_lifetime_s: float = 1800.0  # an older ClientToken is looked up, never sent
+    orphan_first_s: float = 10.0  # between sweeps for orphans after a start of the broker, and while one is ended
+    orphan_first_sweeps: int = 20
+    orphan_s: float = 120.0  # afterwards
+    orphan_looks: int = 3  # consistent looks before something counts as nobody's
+    orphan_age_s: float = 30.0  # and over at least so long: what is being made is recorded by then
+    orphan_grace_s: float = 1800.0  # from the first report to the end (instances) or the quarantine (volumes)
+    orphans_at_once: int = 5  # instances that are being ended at the same time
+    orphans_halt: int = 10  # more than this in a day, and more than the next share of what is known: a person decides
+    orphans_halt_share: float = 0.2
     grant_s: float = 600.0
     grant_skew_s: float = 60.0
     ssh_port: int = 22

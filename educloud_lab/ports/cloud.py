@@ -63,6 +63,7 @@ class InstanceSeen:
     client_token: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     root_volume_id: str = ""  # of an EBS-backed instance, where the cloud shows it
+    groups: tuple[str, ...] = ()  # names of its security groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,30 @@ class VolumeSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotSeen:
+    """A snapshot as the cloud lists it."""
+
+    snapshot_id: str
+    volume_id: str
+    state: str  # pending, completed, error ("failed" in Eucalyptus)
+    progress_percent: int
+    size_bytes: int
+    created_at: datetime | None
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class CloudView:
-    """One batched look at everything: two calls for all leases together, never per lease."""
+    """One batched look at everything: two calls for all leases together, never per lease.
+
+    ``snapshots`` are in it only where they were asked for (:meth:`Cloud.observe_snapshots`).
+    """
 
     seen_at: datetime
     instances: Mapping[str, InstanceSeen]
     volumes: Mapping[str, VolumeSeen]
+    snapshots: Mapping[str, SnapshotSeen] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +194,47 @@ class Cloud(Protocol):
     async def console_output(self, instance_id: str) -> str:
         """Return the last 64 KB of the console as text; '' when there is none yet."""
 
-    async def create_volume(self, *, size_gib: int, zone: str, tags: Mapping[str, str]) -> VolumeSeen:
-        """Create a volume. Not idempotent (SAFETY.md, E2): look by tag first."""
+    async def create_volume(
+        self, *, size_gib: int, zone: str, tags: Mapping[str, str], snapshot_id: str = "", untagged: bool = False
+    ) -> VolumeSeen:
+        """Create a volume, blank or from a snapshot. Not idempotent (SAFETY.md, E2): look by tag first.
+
+        With ``untagged`` it is created without tags, which the caller sets afterwards: on a cloud that takes none with
+        the call (Eucalyptus 4.4) the caller has looked at what there was before, and no other caller creates meanwhile.
+
+        Raises
+        ------
+        CloudTakesNoTagsError
+            ``untagged`` is needed here; nothing was created.
+        """
+
+    async def delete_volume(self, volume_id: str) -> None:
+        """Delete a volume for ever; deleted already is success. Only for what a person put into the bin."""
+
+    async def grow_volume(self, volume_id: str, size_gib: int) -> None:
+        """Enlarge a volume that nothing has; that size already is success. It never shrinks.
+
+        Raises
+        ------
+        CloudStateError
+            It is attached (Eucalyptus enlarges available volumes only).
+        CannotGrowError
+            This cloud knows no way to enlarge a volume (Eucalyptus 4.4 and 5).
+        """
+
+    async def observe_snapshots(self) -> Mapping[str, SnapshotSeen]:
+        """Look at all snapshots that the account owns: one call."""
+
+    async def create_snapshot(self, volume_id: str, *, description: str, tags: Mapping[str, str]) -> SnapshotSeen:
+        """Ask for a snapshot of a volume as it is. Not idempotent: look by description first.
+
+        Tags are set as well as the cloud can; the description (at most 255 characters) always comes with the call.
+        AWS takes the volume as it is when it answers; Eucalyptus's storage may begin with it a moment later (its
+        ``DASManager.createSnapshotPoint`` does nothing), which its progress shows.
+        """
+
+    async def delete_snapshot(self, snapshot_id: str) -> None:
+        """Delete a snapshot; deleted already is success."""
 
     async def attach_volume(self, volume_id: str, instance_id: str, device: str) -> None:
         """Ask for an attachment; already attached to this very instance is success (E3)."""

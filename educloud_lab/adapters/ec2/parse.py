@@ -45,6 +45,7 @@ def instance(item: Mapping[str, Any]) -> InstanceSeen:
         client_token=item.get("ClientToken", ""),
         tags=tags(item.get("Tags")),
         root_volume_id=_root_volume(item),
+        groups=tuple(group.get("GroupName", "") for group in item.get("SecurityGroups") or ()),
     )
 
 

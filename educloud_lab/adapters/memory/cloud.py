@@ -222,6 +222,7 @@ class MemoryCloud:
             zone=spec.zone,
             client_token=client_token,
             tags=dict(spec.tags),
+            groups=(spec.group,) if spec.group else (),
         )
         row = _Row(seen, now_s + self.faults.lag_s)
         if self.faults.dead_on_arrival > 0:
