@@ -620,3 +620,33 @@ async def test_the_loop_is_not_blocked_by_a_slow_cloud(ec2_side):
     assert turns > 10
     assert (await asked).seen_at <= datetime.now(UTC)
     assert time.monotonic() - begun < 20
+
+
+async def test_zones_are_told_with_their_states(side):
+    assert await side.cloud.zone_states() == {side.zone: "available"}
+
+
+async def test_the_health_of_an_instance_and_its_open_port(side):
+    await side.cloud.ensure_group("educloud-0123456789")
+    seen = await side.running(group="educloud-0123456789")
+    health = await side.cloud.instance_health(seen.instance_id)
+    assert health is not None
+    assert health.system == "ok"
+    assert await side.cloud.lets_in(seen.instance_id, 22) is True
+    assert await side.cloud.lets_in(seen.instance_id, 23) is False
+    await side.cloud.terminate_instance(seen.instance_id)
+    await side.instance(seen.instance_id, InstanceState.TERMINATED)
+    gone = await side.cloud.instance_health(seen.instance_id)
+    assert gone is None or gone.system == "not-applicable"
+
+
+async def test_the_clouds_clock_is_known_after_its_first_answer(side):
+    await side.cloud.zones()
+    assert side.cloud.clock_offset_s() is not None
+    assert abs(side.cloud.clock_offset_s()) < 120
+
+
+async def test_an_ebs_backed_instance_names_the_volume_of_its_system_disk(ec2_side):
+    seen = await ec2_side.running()
+    view = await ec2_side.until(lambda v: v if v.instances[seen.instance_id].root_volume_id in v.volumes else None)
+    assert view.instances[seen.instance_id].root_volume_id

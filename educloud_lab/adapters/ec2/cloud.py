@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from educloud_lab.adapters.ec2.clock import CloudClock
 from educloud_lab.adapters.ec2.session import Endpoint, ec2_client
 from educloud_lab.domain.errors import (
     CloudNotFoundError,
@@ -20,7 +21,15 @@ from educloud_lab.domain.errors import (
     CloudStateError,
     CloudUnreachableError,
 )
-from educloud_lab.ports.cloud import CloudView, ImageSeen, InstanceSeen, InstanceState, RunSpec, VolumeSeen
+from educloud_lab.ports.cloud import (
+    CloudView,
+    ImageSeen,
+    InstanceHealth,
+    InstanceSeen,
+    InstanceState,
+    RunSpec,
+    VolumeSeen,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
@@ -47,6 +56,7 @@ class Ec2Cloud:
         self._endpoint = endpoint
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ec2")
         self._groups: set[str] = set()  # found whole, or made so
+        self._clock = CloudClock()
         self._tags_with_creation = True  # until the cloud says that it does not know them
 
     def close(self) -> None:
@@ -58,7 +68,7 @@ class Ec2Cloud:
             from educloud_lab.adapters.ec2.errors import translated
 
             with translated():
-                return function(ec2_client(self._endpoint))
+                return function(self._clock.watch(ec2_client(self._endpoint)))
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
@@ -93,6 +103,28 @@ class Ec2Cloud:
         return tuple(
             zone["ZoneName"] for zone in answer.get("AvailabilityZones", []) if zone.get("State") == "available"
         )
+
+    async def zone_states(self) -> Mapping[str, str]:
+        """Return the state of every zone by its name."""
+        from educloud_lab.adapters.ec2 import looks
+
+        return await looks.zone_states(self._call)
+
+    async def instance_health(self, instance_id: str) -> InstanceHealth | None:
+        """Return the cloud's own status of an instance; None when it tells none."""
+        from educloud_lab.adapters.ec2 import looks
+
+        return await looks.instance_health(self._call, instance_id)
+
+    async def lets_in(self, instance_id: str, port: int) -> bool | None:
+        """Say whether any rule of the instance's security groups lets TCP in at a port."""
+        from educloud_lab.adapters.ec2 import looks
+
+        return await looks.lets_in(self._call, instance_id, port)
+
+    def clock_offset_s(self) -> float | None:
+        """Return how far the cloud's clock was ahead of this computer's at its last answer."""
+        return self._clock.offset_s
 
     async def ensure_group(self, name: str) -> None:
         """See to it that the group exists and lets SSH and ICMP in; looked at once in this object's life."""

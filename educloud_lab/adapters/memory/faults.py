@@ -25,6 +25,10 @@ class Faults:
     silent_attaches: int = 0  # so many attachments are dropped without a word
     silent_detaches: int = 0  # the same for detachments from a machine that runs
     failed_volumes: int = 0  # so many creations end as failed
+    zone_state: str = "available"
+    system_status: str = "ok"  # of every running instance
+    closed_port: bool = False  # the security group lets nobody in
+    clock_offset_s: float | None = 0.0  # the cloud's clock
     dead_on_arrival: int = 0  # so many instances end by themselves while pending
 
     def before(self, operation: str) -> None:
