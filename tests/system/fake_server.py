@@ -407,6 +407,7 @@ class Scene(Api):
         if body.get("drop_sockets"):
             for watcher in list(STAGE.watchers):
                 watcher.close()
+            STAGE.watchers.clear()  # what is shown from now on is not for them, though they end a moment later
         self.reply([])
 
     @web.authenticated

@@ -179,6 +179,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def page(tmp_path: Path) -> Iterator[Page]:
     with chromium(CHROMIUM, tmp_path / "chromium", width=1280, height=860) as page:
         page.set_default_timeout(60_000)
+        page.add_init_script(KEEP_TOASTS)
         yield page
 
 
@@ -210,6 +211,40 @@ def without_kernel(page: Page) -> None:
     page.get_by_role("dialog").wait_for(state="detached")
 
 
+# A notification goes by itself after some seconds, and a slow browser is looked at too late.
+KEEP_TOASTS = """
+window.toastsSeen = {};
+let count = 0;
+new MutationObserver(() => {
+  for (const toast of document.querySelectorAll('.Toastify__toast')) {
+    toast.number = toast.number || ++count;
+    window.toastsSeen[toast.number] = toast.textContent;
+  }
+}).observe(document, { childList: true, subtree: true, characterData: true });
+"""
+
+
+def toasts(page: Page) -> list[str]:
+    """Return the last text of each notification that has popped up since the page was loaded."""
+    return list(page.evaluate("Object.values(window.toastsSeen)"))
+
+
+def reload(page: Page, lab: Lab, *shown: str) -> None:
+    """Load the page again, once JupyterLab has saved (in its own time) that these parts are shown."""
+
+    def saved() -> bool:
+        layouts = [
+            one["data"].get("layout-restorer:data", {})
+            for one in lab.request("lab/api/workspaces")["workspaces"]["values"]
+        ]
+        current = [json.dumps([each["left"]["current"], each["main"]]) for each in layouts if "left" in each]
+        return any(all(part in each for part in shown) for each in current)
+
+    wait_for("the layout to be saved", saved)
+    page.reload()
+    loaded(page)
+
+
 def show_sidebar(page: Page) -> Locator:
     panel = page.locator("#educloud-sidebar")
     tab = page.locator('.jp-SideBar [data-id="educloud-sidebar"]')
@@ -237,11 +272,10 @@ def test_the_story(lab: Lab, page: Page, shot: Callable[[str], None]) -> None:
     sidebar.get_by_role("button", name="Start Small Linux machine", exact=True).click()
     expect(sidebar.get_by_role("progressbar")).to_be_visible()
     expect(sidebar.locator(".educloud-Step")).to_have_count(6)
-    expect(page.locator(".Toastify__toast")).to_have_count(1)
     lab.scene(hold=False)
     phase(sidebar, "Ready")
-    expect(page.locator(".Toastify__toast")).to_have_count(1)
-    expect(page.locator(".Toastify__toast")).to_contain_text("Ready to use")
+    wait_for("the notification", lambda: any("Ready to use" in text for text in toasts(page)))
+    assert len(toasts(page)) == 1
     assert [one for one in lab.requests if one.startswith("claim")] == ["claim tiny tiny True"]
 
     press(sidebar, "Terminal")
@@ -250,8 +284,7 @@ def test_the_story(lab: Lab, page: Page, shot: Callable[[str], None]) -> None:
     wait_terminal(page, "hello: noted")
     shot("story-2-terminal")
 
-    page.reload()
-    loaded(page)
+    reload(page, lab, "educloud-sidebar", "educloud-terminal:")
     expect(page.locator("#educloud-sidebar")).to_be_visible()
     wait_terminal(page, "hello: noted")
     type_line(page, "again")
@@ -263,8 +296,7 @@ def test_the_story(lab: Lab, page: Page, shot: Callable[[str], None]) -> None:
     expect(page.locator(".educloud-terminalBar")).to_contain_text("the machine is not ready")
     shot("story-3-asleep")
 
-    page.reload()
-    loaded(page)
+    reload(page, lab, "educloud-sidebar", "educloud-terminal:")
     expect(page.locator(".educloud-terminalBar")).to_be_visible()
     wait_terminal(page, "again: noted")
     page.locator(".educloud-terminalBar").get_by_role("button", name="Start").click()
@@ -354,8 +386,7 @@ def test_panel_without_a_kernel(lab: Lab, page: Page) -> None:
     lab.scene(hold=False)
     phase(panel, "Ready")
     phase(sidebar, "Ready")
-    page.reload()
-    loaded(page)
+    reload(page, lab, "educloud-sidebar")
     without_kernel(page)
     phase(page.locator(".jp-OutputArea .educloud-LeaseCard"), "Ready")
     press(sidebar, "Stop")
