@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from educloud_lab.broker.clock import wait_event
 from educloud_lab.broker.intents import DIED
+from educloud_lab.broker.pace import TELL
 from educloud_lab.broker.parts import Bell, Parts
 from educloud_lab.domain.errors import CloudError, NotFoundError, StaleClaimError
 from educloud_lab.domain.job import JobKind, StepState
@@ -117,8 +119,16 @@ class Run:
         await self.commit(label, change)
 
     async def outside(self, label: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call that changes the world, with a checkpoint before and after it."""
+        """Make a call that changes the world, with a checkpoint before and after it.
+
+        Raises
+        ------
+        StaleClaimError
+            Another broker works on this job now. A process that stood still for longer than its claim wakes up just
+            here, and nothing fences the cloud: what it was about to do may undo what the other one has done since.
+        """
         await self.parts.checkpoint(f"call {label}: before")
+        await self._renew()
         result = await call()
         await self.parts.checkpoint(f"call {label}: after")
         return result
@@ -176,6 +186,7 @@ class Run:
             now = await self.parts.store.transact(lambda tx: tx.now())
             started = record.started_at or now
             await self._put_step(replace(record, state=StepState.DOING, started_at=started, waiting_for=""))
+        TELL.set(partial(self.say, step=name))  # for this step's task and those that it makes
         await function(self)
         if first:
             record = self._steps[name]
@@ -225,18 +236,27 @@ class Run:
             # A claim that is lost matters more than whatever else went wrong at the same time.
             raise min(raised, key=lambda error: not isinstance(error, StaleClaimError))
 
+    async def _renew(self) -> LeaseRecord | None:
+        """Renew the claim, and return the lease as it is now."""
+        clock, for_s = self.parts.clock, self.parts.config.claim_s
+        began_s = clock.monotonic_s()
+
+        def renew(tx: Transaction) -> LeaseRecord | None:
+            tx.renew_claim(self.claim, for_s=for_s)
+            return tx.lease(self.lease.id)
+
+        lease = await self.parts.store.transact(renew)
+        if clock.monotonic_s() - began_s >= for_s:
+            raise StaleClaimError("The claim ran out while the store answered.")
+        return lease
+
     async def heartbeat(self) -> None:
         """Keep the claim and watch the target, until the attempt is over. Raises when the claim is lost."""
         config = self.parts.config
         while True:
             event = self._bell.event
             await wait_event(self.parts.clock, event, config.heartbeat_s)
-
-            def beat(tx: Transaction) -> LeaseRecord | None:
-                tx.renew_claim(self.claim, for_s=config.claim_s)
-                return tx.lease(self.lease.id)
-
-            lease = await self.parts.store.transact(beat)
+            lease = await self._renew()
             if lease is not None:
                 self.superseded = self._is_superseded(lease)
 
