@@ -40,6 +40,8 @@ class CloudWatchApp(CloudCommand):
     as_json = Bool(False, help="Write JSON: one document a line, each time that something changed.").tag(config=True)
     period = Float(1.0, min=0.1, max=3600.0, help="Seconds from one look to the next.").tag(config=True)
 
+    _ended = False
+
     aliases = {**CloudCommand.aliases, "period": "CloudWatchApp.period"}  # noqa: RUF012 - traitlets' own kind
 
     flags = {  # noqa: RUF012
@@ -50,7 +52,8 @@ class CloudWatchApp(CloudCommand):
     def _act(self) -> None:
         """Look, and look again until somebody has seen enough."""
         folders = Folders(self.place())
-        signal.signal(signal.SIGTERM, _end)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
         with contextlib.suppress(KeyboardInterrupt):
             if self.as_json:
                 self._write_json(folders)
@@ -59,11 +62,16 @@ class CloudWatchApp(CloudCommand):
             else:
                 self._write_lines(folders)
 
+    def _end(self, _number: int, _frame: object) -> NoReturn:
+        # Remembered as well: where the signal meets a destructor or a weak reference's callback, what is raised is lost.
+        self._ended = True
+        raise KeyboardInterrupt
+
     def _write_json(self, folders: Folders) -> None:
         from educloud_lab.app.cloud_watch_view import as_json  # rich is loaded by this command only
 
         last = ""
-        while True:
+        while not self._ended:
             text = json.dumps(as_json(look(folders)))
             if text != last:
                 out(text)
@@ -76,7 +84,7 @@ class CloudWatchApp(CloudCommand):
         from educloud_lab.app.cloud_watch_view import lines
 
         before: Picture | None = None
-        while True:
+        while not self._ended:
             after = look(folders)
             for line in lines(before, after):
                 out(line)
@@ -94,7 +102,7 @@ class CloudWatchApp(CloudCommand):
 
         console = Console()
         with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
-            while True:
+            while not self._ended:
                 try:
                     height = shutil.get_terminal_size().lines
                     live.update(screen(look(folders), height, datetime.now(UTC)), refresh=True)
@@ -113,10 +121,6 @@ class CloudMetricsApp(CloudCommand):
     def _act(self) -> None:
         """Ask and print."""
         out(fetch(Folders(self.place()), "/metrics").rstrip("\n"))
-
-
-def _end(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
