@@ -63,7 +63,7 @@ class CloudWatchApp(CloudCommand):
                 self._write_lines(folders)
 
     def _end(self, _number: int, _frame: object) -> NoReturn:
-        # Remembered as well: where the signal meets a destructor or a weak reference's callback, what is raised is lost.
+        # Remembered as well: where the signal meets a destructor or a weak reference's callback, the error is lost.
         self._ended = True
         raise KeyboardInterrupt
 
