@@ -20,6 +20,7 @@ from educloud_lab.broker.jobs import Jobs
 from educloud_lab.broker.limits import Limits
 from educloud_lab.broker.oversight import Oversight
 from educloud_lab.broker.owning import own_lease
+from educloud_lab.broker.pace import Pace, paced
 from educloud_lab.broker.parts import Bell, Checkpoint, Parts, no_checkpoint
 from educloud_lab.broker.reconciler import Reconciler
 from educloud_lab.broker.sight import Sight
@@ -82,6 +83,7 @@ class Broker:
         self._profiles = tuple(profiles)
         self._profile_problems = tuple(profile_problems)
         self._watchers = 0
+        cloud = paced(cloud, Pace(store, clock, config))
         self._parts = Parts(
             store=store,
             cloud=cloud,
@@ -119,9 +121,11 @@ class Broker:
 
         await parts.store.transact(found)
         self._reconciler.start()
+        self.oversight.start()
 
     async def close(self) -> None:
         """Stop reconciling; jobs in flight stay recorded and are taken up by the next broker."""
+        await self.oversight.close()
         await self._reconciler.close()
         self._parts.sight.close()
         await self._parts.store.close()

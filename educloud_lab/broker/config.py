@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from educloud_lab.ports.store import Rate
+
+# Nothing throttles a client on Eucalyptus (SAFETY.md, E5), whose front end serves everybody: so we do.
+REMOTE_RATES: Final[Mapping[str, Rate]] = {
+    "all": Rate(8.0, 16.0),
+    "other": Rate(2.0, 4.0),
+    "DescribeInstances": Rate(2.0, 4.0),
+    "DescribeVolumes": Rate(2.0, 4.0),
+    "RunInstances": Rate(2.0, 5.0),
+    "StartInstances": Rate(2.0, 5.0),
+    "StopInstances": Rate(3.0, 6.0),
+    "TerminateInstances": Rate(3.0, 6.0),
+    "CreateVolume": Rate(2.0, 5.0),
+    "AttachVolume": Rate(2.0, 5.0),
+    "DetachVolume": Rate(3.0, 6.0),
+    "CreateTags": Rate(4.0, 8.0),
+}
+_FAST = Rate(10.0, 20.0)
+LOCAL_RATES: Final[Mapping[str, Rate]] = {"all": Rate(40.0, 80.0), "other": _FAST}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +74,26 @@ class BrokerConfig:
     orphans_at_once: int = 5  # instances that are being ended at the same time
     orphans_halt: int = 10  # more than this in a day, and more than the next share of what is known: a person decides
     orphans_halt_share: float = 0.2
+    rates: Mapping[str, Rate] | None = None  # calls to the cloud by operation, "all" for all; None: by cloud_kind
+    say_pace_s: float = 2.0  # a call that waits longer for its turn says so
+    room_s: float = 30.0  # between two questions whether there is room again, for each zone and instance type
+    room_jitter_s: float = 6.0  # added to it at random
+    park_s: float = 600.0  # those behind the head of a queue look again after this, though nobody called them
+    sweep_s: float = 15.0  # the records are gone through at least so often, though nothing in them changed
+    activity_s: float = 30.0  # a lease's row is written at most so often for activity alone
+    load_probe_s: float = 60.0  # between questions to a machine whether it works, when an idle warning comes near
+    load_per_core: float = 0.5  # load average from which on a machine works
+    processor_share: float = 0.05  # of one core, used by its people's programs between two questions
+    guard_grace_s: float = 900.0  # a machine's own timer fires so long after the hard limit
+    guard_slack_s: float = 120.0  # a smaller difference is not worth arming it anew
     grant_s: float = 600.0
     grant_skew_s: float = 60.0
     ssh_port: int = 22
+
+    def rate_of(self, operation: str) -> Rate:
+        """Return how fast an operation may be called; "all" is what holds for all together."""
+        rates = self.rates or (LOCAL_RATES if self.cloud_kind == "local" else REMOTE_RATES)
+        return rates.get(operation) or rates.get("other") or _FAST
 
     def __post_init__(self) -> None:
         """Refuse combinations that cannot work."""

@@ -33,20 +33,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A token bucket: filled at a steady rate, holding so many at most."""
+    """A token bucket: filled at a steady rate, holding so many at most; and how many tokens one call takes."""
 
     per_s: float
     burst: float
+    take: float = 1.0
 
     def after(self, tokens: float, passed_s: float) -> float:
         """Return how many tokens there are after a time; a clock that was put back adds none."""
         return min(self.burst, tokens + max(0.0, passed_s) * self.per_s)
 
     def wait_s(self, tokens: float) -> float:
-        """Return in how many seconds there is a whole token; 0.0 when there is one."""
-        return max(0.0, (1.0 - tokens) / self.per_s)
+        """Return in how many seconds there are as many tokens as are taken; 0.0 when there are."""
+        missing = self.take - tokens
+        return missing / self.per_s if missing > _NOTHING else 0.0
 
 
+_NOTHING = 1e-9  # sums of fractions: a waiter that came at the very moment must not wait again
 HISTORY = 7
 """How many durations of a step are remembered."""
 
@@ -180,14 +183,14 @@ class Transaction(Protocol):
         """Fence: raise :class:`StaleClaimError` unless the claim is still the last one made."""
 
     def take_tokens(self, rates: Mapping[str, Rate]) -> float:
-        """Take one token from each of these buckets, or from none when one of them is empty.
+        """Take the tokens of one call from each of these buckets, or from none when one of them has too few.
 
         All brokers on the store share them. The version does not move. A bucket that nobody knows yet is full.
 
         Returns
         -------
         float
-            0.0 when the tokens were taken, else after how many seconds there may be one in each.
+            0.0 when the tokens were taken, else after how many seconds there may be enough in each.
         """
 
     def set_tokens(self, name: str, tokens: float) -> None:

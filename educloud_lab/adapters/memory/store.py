@@ -229,7 +229,7 @@ class _MemoryTransaction:
         wait_s = max((rate.wait_s(there[name]) for name, rate in rates.items()), default=0.0)
         if wait_s <= 0.0:
             for name, tokens in there.items():
-                self.set_tokens(name, tokens - 1.0)
+                self.set_tokens(name, tokens - rates[name].take)
         return wait_s
 
     def set_tokens(self, name: str, tokens: float) -> None:

@@ -282,7 +282,7 @@ class SqlTransaction:
             raise StaleClaimError("Another broker works on this job now.")
 
     def take_tokens(self, rates: Mapping[str, Rate]) -> float:
-        """Take one token from each bucket, or none."""
+        """Take the tokens of one call from each bucket, or none."""
         c = t.buckets.c
         # In one order, so that two brokers never wait for each other's rows.
         query = select(t.buckets).where(c.name.in_(rates)).order_by(c.name).with_for_update()
@@ -300,7 +300,7 @@ class SqlTransaction:
         wait_s = max((rate.wait_s(there[name]) for name, rate in rates.items()), default=0.0)
         if wait_s <= 0.0:
             for name, tokens in there.items():
-                self.set_tokens(name, tokens - 1.0)
+                self.set_tokens(name, tokens - rates[name].take)
         return wait_s
 
     def set_tokens(self, name: str, tokens: float) -> None:
