@@ -6,13 +6,9 @@ import { Dialog, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
 
+import { askForm, confirmation } from './form';
 import type { ICloudSettings } from './tokens';
 import type { Lease } from './wire';
-
-/** Whether a typed name confirms the deletion: exactly the lab's name, but for blanks around it. */
-export function confirms(lease: Lease, typed: string): boolean {
-  return typed.trim() === lease.lab.trim();
-}
 
 function paragraph(text: string, className = ''): HTMLElement {
   const node = document.createElement('p');
@@ -21,84 +17,39 @@ function paragraph(text: string, className = ''): HTMLElement {
   return node;
 }
 
-/** What deleting takes away and what it leaves, and a field for the lab's name. */
-class DeleteBody extends Widget implements Dialog.IBodyWidget<string> {
-  constructor(lease: Lease, trans: TranslationBundle) {
-    super();
-    this.addClass('educloud-dialog');
-    const places = (lease.volumes ?? []).map(volume => volume.mount_point);
-    this.node.append(
-      paragraph(
-        lease.instance
-          ? trans.__(
-              'The machine (%1) and its system disk are deleted for good.',
-              lease.instance.id
-            )
-          : trans.__('The machine and its system disk are deleted for good.')
-      ),
-      paragraph(
-        places.length > 0
-          ? trans.__(
-              'Kept: your files in %1. The next Start makes a new machine and gives them back.',
-              places.join(', ')
-            )
-          : trans.__('This machine has no volume: no file of it is kept.')
-      )
-    );
-    const label = document.createElement('label');
-    label.textContent = trans.__(
-      'Type the name of the lab to confirm: %1',
-      lease.lab
-    );
-    this._input = document.createElement('input');
-    this._input.type = 'text';
-    this._input.className = 'jp-mod-styled';
-    this._input.autocomplete = 'off';
-    this._input.spellcheck = false;
-    label.append(this._input);
-    this.node.append(label);
-    this._input.addEventListener('input', () => this.onInput?.());
-  }
-
-  /** Called at each change of the field. */
-  onInput: (() => void) | null = null;
-
-  getValue(): string {
-    return this._input.value;
-  }
-
-  private _input: HTMLInputElement;
-}
-
 /** Ask for the lab's name. Null when the person left it or typed something else. */
 export async function askDelete(
   lease: Lease,
   trans: TranslationBundle
 ): Promise<string | null> {
-  const body = new DeleteBody(lease, trans);
-  const dialog = new Dialog<string>({
+  const places = (lease.volumes ?? []).map(volume => volume.mount_point);
+  const answers = await askForm({
     title: trans.__('Delete the machine of "%1"?', lease.lab),
-    body,
-    focusNodeSelector: 'input',
-    hasClose: true,
-    defaultButton: 1,
-    buttons: [
-      Dialog.cancelButton({ label: trans.__('Keep it') }),
-      Dialog.warnButton({ label: trans.__('Delete machine') })
-    ]
+    says: [
+      lease.instance
+        ? trans.__(
+            'The machine (%1) and its system disk are deleted for good.',
+            lease.instance.id
+          )
+        : trans.__('The machine and its system disk are deleted for good.'),
+      places.length > 0
+        ? trans.__(
+            'Kept: your files in %1. The next Start makes a new machine and gives them back.',
+            places.join(', ')
+          )
+        : trans.__('This machine has no volume: no file of it is kept.')
+    ],
+    fields: [
+      confirmation(
+        trans.__('Type the name of the lab to confirm: %1', lease.lab),
+        lease.lab
+      )
+    ],
+    accept: trans.__('Delete machine'),
+    leave: trans.__('Keep it'),
+    warn: true
   });
-  body.onInput = () => {
-    const button = dialog.node.querySelector<HTMLButtonElement>('.jp-mod-warn');
-    if (button) {
-      button.disabled = !confirms(lease, body.getValue());
-    }
-  };
-  const closed = dialog.launch();
-  body.onInput();
-  const result = await closed;
-  const typed = result.value ?? '';
-  // Enter in the field presses the button even while it is disabled.
-  return result.button.accept && confirms(lease, typed) ? typed.trim() : null;
+  return answers?.confirm ?? null;
 }
 
 /** Ask before stopping, as the settings want it. True when it may be stopped. */

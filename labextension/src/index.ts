@@ -6,10 +6,12 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { commandsPlugin } from './plugins/commands';
 import { consolePlugin } from './plugins/console';
+import { doctorPlugin } from './plugins/doctor';
 import { finderPlugin } from './plugins/finder';
 import { launcherPlugin } from './plugins/launcher';
 import { managerPlugin } from './plugins/manager';
 import { notificationsPlugin } from './plugins/notifications';
+import { overviewPlugin } from './plugins/overview';
 import { panelPlugin } from './plugins/panel';
 import { settingsPlugin } from './plugins/settings';
 import { sidebarPlugin } from './plugins/sidebar';
@@ -28,6 +30,8 @@ const plugins: JupyterFrontEndPlugin<any>[] = [
   commandsPlugin,
   terminalsPlugin,
   consolePlugin,
+  doctorPlugin,
+  overviewPlugin,
   panelPlugin,
   notificationsPlugin,
   statusPlugin,

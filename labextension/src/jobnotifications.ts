@@ -7,14 +7,11 @@ import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 
+import { LimitWarnings } from './limitwarnings';
 import { CommandIDs, type ICloudModel, type ICloudSettings } from './tokens';
 import { jobTitle, progressNow } from './views/progress';
-import { formatDuration, secondsUntil } from './views/time';
 import type { Job, Lease } from './wire';
 
-/** How long before its end a lease is warned about. */
-export const WARN_S = 300;
-const TICK_MS = 15_000;
 const SUCCESS_SHOWN_MS = 6000;
 
 interface IFollowed {
@@ -39,7 +36,6 @@ export class JobNotifications {
       }
     });
     this._model.changed.connect(this._onChanged, this);
-    window.setInterval(() => this._warn(), TICK_MS);
     this._onChanged();
   }
 
@@ -52,7 +48,6 @@ export class JobNotifications {
         this._follow(lease, lease.job);
       }
     }
-    this._warn();
   }
 
   private _follow(lease: Lease, job: Job): void {
@@ -140,53 +135,6 @@ export class JobNotifications {
     }
   }
 
-  /** Warn once before each end of a lease. */
-  private _warn(): void {
-    if (!this._settings.notifications) {
-      return;
-    }
-    const now_ms = this._model.now_ms();
-    for (const lease of this._model.snapshot?.leases ?? []) {
-      const left_s = secondsUntil(lease.expires_at, now_ms);
-      const key = `${lease.id} ${lease.expires_at}`;
-      const can = lease.actions?.some(
-        one => one.action === 'extend' && one.enabled
-      );
-      const due = left_s !== null && left_s > 0 && left_s < WARN_S;
-      const shown = this._warnings.get(lease.id);
-      if (shown && (shown.key !== key || !due)) {
-        Notification.dismiss(shown.id);
-        this._warnings.delete(lease.id);
-      }
-      if (!due || left_s === null || shown?.key === key) {
-        continue;
-      }
-      const id = Notification.warning(
-        this._trans.__(
-          '%1: the machine is put to sleep in %2.',
-          lease.lab,
-          formatDuration(left_s, this._trans)
-        ),
-        {
-          autoClose: false,
-          actions: can
-            ? [
-                {
-                  label: this._trans.__('Keep'),
-                  displayType: 'accent',
-                  callback: () =>
-                    void this._commands.execute(CommandIDs.extend, {
-                      lease_id: lease.id
-                    })
-                }
-              ]
-            : []
-        }
-      );
-      this._warnings.set(lease.id, { key, id });
-    }
-  }
-
   private _showAction(): Notification.IAction {
     return {
       label: this._trans.__('Show'),
@@ -201,7 +149,6 @@ export class JobNotifications {
   private _commands: CommandRegistry;
   private _jobs = new Map<string, IFollowed>();
   private _quiet = new Set<string>();
-  private _warnings = new Map<string, { key: string; id: string }>();
 }
 
 export namespace JobNotifications {
@@ -211,4 +158,10 @@ export namespace JobNotifications {
     trans: TranslationBundle;
     commands: CommandRegistry;
   }
+}
+
+/** Notify about jobs, and before the end of a machine's time. */
+export function followAll(options: JobNotifications.IOptions): void {
+  new JobNotifications(options);
+  new LimitWarnings(options);
 }

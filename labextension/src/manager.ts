@@ -15,15 +15,20 @@ import {
   type ICloudModel,
   type ICloudSettings,
   type ILabChoice,
-  type ServerState
+  type Pending,
+  type ServerState,
+  type Wish
 } from './tokens';
 import {
   API_VERSION,
-  type Action,
+  type AuditPage,
   type Console,
   type Lease,
+  type OrphanReport,
   type Problem,
-  type Snapshot
+  type Shelf,
+  type Snapshot,
+  type Why
 } from './wire';
 
 /** After the socket gave up (a proxy may forbid websockets), it is tried again this much later. */
@@ -122,7 +127,7 @@ export class CloudModel implements ICloudModel {
     );
   }
 
-  pending(key: string): Action | null {
+  pending(key: string): Pending | null {
     return this._pending.get(key) ?? null;
   }
 
@@ -157,14 +162,40 @@ export class CloudModel implements ICloudModel {
     );
   }
 
+  wish(leaseId: string, wish: Wish): Promise<boolean> {
+    return this._act(leaseId, wish.action, () =>
+      this._client.wish(leaseId, wish)
+    );
+  }
+
   console(leaseId: string): Promise<Console> {
     return this._client.console(leaseId);
+  }
+
+  why(leaseId: string): Promise<Why> {
+    return this._client.why(leaseId);
+  }
+
+  audit(options: { leaseId?: string; before?: number }): Promise<AuditPage> {
+    return this._client.audit(options);
+  }
+
+  orphans(): Promise<OrphanReport> {
+    return this._client.orphans();
+  }
+
+  reap(dryRun: boolean): Promise<OrphanReport> {
+    return this._client.reap(dryRun);
+  }
+
+  shelf(): Promise<Shelf> {
+    return this._client.shelf();
   }
 
   /** One action at a time for one key: a second press of a button while the first is on its way does nothing. */
   private async _act(
     key: string,
-    action: Action,
+    action: Pending,
     call: () => Promise<void>
   ): Promise<boolean> {
     if (this._pending.has(key)) {
@@ -330,7 +361,7 @@ export class CloudModel implements ICloudModel {
   private _snapshot: Snapshot | null = null;
   private _clockOffset_ms = 0;
   private _gaveUpAt_ms = -Infinity;
-  private _pending = new Map<string, Action>();
+  private _pending = new Map<string, Pending>();
   private _refusals = new Map<
     string,
     { problem: Problem; updatedAt: string | null }

@@ -6,7 +6,23 @@ import { Token } from '@lumino/coreutils';
 import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 
-import type { Action, Console, Lease, Problem, Snapshot } from './wire';
+import type {
+  Action,
+  AuditPage,
+  BinItem,
+  BusyRequest,
+  Console,
+  ExemptRequest,
+  GrowRequest,
+  Lease,
+  OrphanReport,
+  Problem,
+  Shelf,
+  Snapshot,
+  SnapshotRequest,
+  VolumeSnapshot,
+  Why
+} from './wire';
 
 /** The name of the translation catalogue. */
 export const DOMAIN = 'educloud_lab';
@@ -27,6 +43,9 @@ export namespace CommandIDs {
   export const openConsole = 'educloud:open-console';
   export const deleteMachine = 'educloud:delete-machine';
   export const refresh = 'educloud:refresh';
+  export const takeSnapshot = 'educloud:take-snapshot';
+  export const why = 'educloud:why';
+  export const overview = 'educloud:course-overview';
 }
 
 /**
@@ -55,6 +74,31 @@ export interface ILabChoice {
   slot?: string;
 }
 
+/** What may be asked of a lease besides start, stop, keep and delete. What loses something was confirmed before. */
+export type Wish =
+  | { action: 'busy'; body: BusyRequest }
+  | { action: 'exempt'; body: ExemptRequest }
+  | { action: 'end-exemption' }
+  | { action: 'snapshot'; body: SnapshotRequest }
+  | { action: 'restore' | 'delete-snapshot'; snapshotId: string }
+  | { action: 'publish'; snapshotId: string; published: boolean }
+  | { action: 'grow'; body: GrowRequest }
+  | { action: 'discard'; confirm: string }
+  | { action: 'return'; itemId: string };
+
+/** What is asked for and not yet answered. */
+export type Pending = Action | Wish['action'];
+
+/** What a button of a card is pressed for; where something has to be said or asked first, it is. */
+export type CardWish =
+  | { kind: 'busy'; until: string | null }
+  | { kind: 'exempt' | 'end-exemption' | 'snapshot' | 'grow' | 'discard' }
+  | {
+      kind: 'restore' | 'delete-snapshot' | 'publish';
+      snapshot: VolumeSnapshot;
+    }
+  | { kind: 'return'; item: BinItem };
+
 /** The state of the machines as the server tells it, and what may be asked of them. It knows no DOM. */
 export interface ICloudModel extends IDisposable {
   /** Where the server half stands. */
@@ -79,7 +123,7 @@ export interface ICloudModel extends IDisposable {
   /** The lease of a lab, if the person has one. */
   leaseOfLab(lab: string, slot?: string): Lease | null;
   /** The action that was asked for and not yet answered, if any. Before a lease exists, by its lab's key. */
-  pending(key: string): Action | null;
+  pending(key: string): Pending | null;
   /** Why the last action was refused, until the next one or until the lease changes. */
   refusal(key: string): Problem | null;
 
@@ -91,8 +135,20 @@ export interface ICloudModel extends IDisposable {
   ask(leaseId: string, action: 'start' | 'stop' | 'extend'): Promise<boolean>;
   /** Delete the machine; `confirm` is the lab's name as the person typed it. */
   deleteMachine(leaseId: string, confirm: string): Promise<boolean>;
-  /** The console output of the present instance. Rejects with RequestError. */
+  /** Ask anything else of a lease. False when refused (see `refusal`). */
+  wish(leaseId: string, wish: Wish): Promise<boolean>;
+  /** The console output of the present instance. Rejects with RequestError, as all below. */
   console(leaseId: string): Promise<Console>;
+  /** Why a machine hangs, looked up now. */
+  why(leaseId: string): Promise<Why>;
+  /** The audit log of a lease, or of the course; entries before an id. For those who oversee it. */
+  audit(options: { leaseId?: string; before?: number }): Promise<AuditPage>;
+  /** What was found in the cloud without owner. For those who oversee the course. */
+  orphans(): Promise<OrphanReport>;
+  /** Act on orphans whose grace time is over, or only say what would be done. */
+  reap(dryRun: boolean): Promise<OrphanReport>;
+  /** Bin and quarantine of the course. For those who oversee it. */
+  shelf(): Promise<Shelf>;
 }
 
 export const ICloudModel = new Token<ICloudModel>(

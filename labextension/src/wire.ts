@@ -513,6 +513,11 @@ export interface components {
     readonly ReapRequest: {
       /** @default true */
       readonly dry_run?: boolean;
+      /**
+       * @description Ids that a person saw and wants gone, more than the cap allows too
+       * @default null
+       */
+      readonly only?: readonly string[] | null;
     };
     /** @description Everything in bin and quarantine of a course. */
     readonly Shelf: {

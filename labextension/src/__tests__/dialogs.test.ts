@@ -1,6 +1,7 @@
 import { nullTranslator } from '@jupyterlab/translation';
 
-import { askDelete, askStop, confirms } from '../dialogs';
+import { askDelete, askStop } from '../dialogs';
+import { confirmation } from '../form';
 import { FakeSettings, lease, settle } from './parts';
 
 const trans = nullTranslator.load('test');
@@ -23,10 +24,10 @@ async function typed(text: string): Promise<HTMLButtonElement> {
 
 describe('deleting', () => {
   it('takes the name of the lab and nothing else', () => {
-    const one = lease({ lab: 'Shell "basics" ä' });
-    expect(confirms(one, ' Shell "basics" ä ')).toBe(true);
-    expect(confirms(one, 'shell "basics" ä')).toBe(false);
-    expect(confirms(one, '')).toBe(false);
+    const field = confirmation('Type it', 'Shell "basics" ä');
+    expect(field.check(' Shell "basics" ä ')).toBe('');
+    expect(field.check('shell "basics" ä')).not.toBe('');
+    expect(field.check('')).not.toBe('');
   });
 
   it('frees the button when the name is typed', async () => {

@@ -1,5 +1,5 @@
 import { obviousLease, panelChoice, readChoice } from '../choose';
-import { readable } from '../views/consolelog';
+import { readable } from '../views/readable';
 import { freeName, parseName } from '../vm';
 import { lease, parts, snapshot } from './parts';
 

@@ -2,9 +2,9 @@ import { Notification } from '@jupyterlab/apputils';
 import { nullTranslator } from '@jupyterlab/translation';
 import { CommandRegistry } from '@lumino/commands';
 
-import { JobNotifications } from '../jobnotifications';
+import { followAll } from '../jobnotifications';
 import type { Lease } from '../wire';
-import { FakeSettings, job, lease, parts, snapshot } from './parts';
+import { at, FakeSettings, job, lease, parts, snapshot } from './parts';
 
 function all() {
   return Notification.manager.notifications;
@@ -16,11 +16,13 @@ async function follow(first: Lease[], settings = new FakeSettings()) {
   await model.refresh();
   const commands = new CommandRegistry();
   const ran: unknown[] = [];
-  commands.addCommand('educloud:start', {
-    describedBy: { args: { type: 'object' } },
-    execute: args => void ran.push(args)
-  });
-  new JobNotifications({
+  for (const command of ['educloud:start', 'educloud:extend']) {
+    commands.addCommand(command, {
+      describedBy: { args: { type: 'object' } },
+      execute: args => void ran.push(args)
+    });
+  }
+  followAll({
     model,
     settings,
     trans: nullTranslator.load('test'),
@@ -96,19 +98,73 @@ describe('JobNotifications', () => {
     expect(ran).toEqual([{ lease_id: 'k7m2' }]);
   });
 
-  it('warns once before the end, and takes it back when kept', async () => {
-    const soon = (at_ms: number) =>
-      lease({ phase: 'ready', expires_at: new Date(at_ms).toISOString() }, [
-        'extend'
-      ]);
-    // The server's clock stands near the time of its snapshots.
-    const base = Date.parse(snapshot(2).server_time);
+  const warned = (id: string, changes = {}, lab = {}) =>
+    lease(
+      {
+        phase: 'ready',
+        limits: {
+          limits: [{ kind: 'idle', ends_at: at(300), text: 'Idle' }],
+          warning: {
+            id,
+            kind: 'idle',
+            text: `Sleeps soon (${id}).`,
+            ends_at: at(300),
+            urgent: false,
+            ...changes
+          }
+        },
+        ...lab
+      },
+      ['extend']
+    );
+
+  it('says each warning once, in one notification', async () => {
+    const { show, ran } = await follow([lease()]);
+    show(warned('a'));
+    show(warned('a'));
+    expect(all().map(one => one.message)).toEqual([
+      'Shell basics: Sleeps soon (a).'
+    ]);
+    expect(all()[0].type).toBe('warning');
+    show(warned('b', { urgent: true, loses: 'The system disk goes.' }));
+    expect(all().map(one => one.message)).toEqual([
+      'Shell basics: Sleeps soon (b). The system disk goes.'
+    ]);
+    expect(all()[0].type).toBe('error');
+    const [keep] = all()[0].options.actions ?? [];
+    expect(keep.label).toBe('Keep');
+    keep.callback(null as never);
+    expect(ran).toEqual([{ lease_id: 'k7m2' }]);
+  });
+
+  it('takes a warning back when it is over', async () => {
     const { show } = await follow([lease()]);
-    show(soon(base + 200_000));
-    show(soon(base + 200_000));
-    expect(all().map(one => one.type)).toEqual(['warning']);
-    show(soon(base + 7_200_000));
+    show(warned('a'));
+    show(lease({ phase: 'ready', limits: { limits: [] } }));
     expect(all()).toEqual([]);
+    show(warned('b'));
+    show();
+    expect(all()).toEqual([]);
+  });
+
+  it('leaves a closed warning closed until the next one', async () => {
+    const { show } = await follow([lease()]);
+    show(warned('a'));
+    Notification.dismiss(all()[0].id);
+    show(warned('a', { text: 'said again' }));
+    expect(all()).toEqual([]);
+    show(warned('b'));
+    expect(all()).toHaveLength(1);
+  });
+
+  it('warns for each machine by itself', async () => {
+    const { show } = await follow([lease()]);
+    show(warned('a'), warned('a', {}, { id: 'two', lab: 'Networks' }));
+    expect(all()).toHaveLength(2);
+    show(warned('a'));
+    expect(all().map(one => one.message)).toEqual([
+      'Shell basics: Sleeps soon (a).'
+    ]);
   });
 
   it('is silent when switched off', async () => {
@@ -116,6 +172,7 @@ describe('JobNotifications', () => {
     settings.notifications = false;
     const { show } = await follow([lease()], settings);
     show(lease({ phase: 'starting', job: job({ id: 'e' }) }));
+    show(warned('a'));
     expect(all()).toEqual([]);
   });
 });

@@ -8,16 +8,20 @@ import { Signal } from '@lumino/signaling';
 import type { ICloudClient } from '../client';
 import { CloudModel } from '../manager';
 import type { IStateSocket, SocketState } from '../socket';
-import type { ICloudSettings } from '../tokens';
+import type { CardWish, ICloudSettings, Wish } from '../tokens';
 import type { ICardActions, IViewContext } from '../views/context';
 import type {
   Action,
+  AuditPage,
   Console,
   Hello,
   Job,
   Lease,
   MachineProfile,
-  Snapshot
+  OrphanReport,
+  Shelf,
+  Snapshot,
+  Why
 } from '../wire';
 
 export const NOW = Date.parse('2026-11-22T12:00:00Z');
@@ -44,7 +48,16 @@ const ACTIONS: Action[] = [
   'delete',
   'extend',
   'terminal',
-  'console'
+  'console',
+  'busy',
+  'exempt',
+  'end-exemption',
+  'snapshot',
+  'restore',
+  'grow',
+  'discard',
+  'return',
+  'why'
 ];
 
 export function lease(
@@ -163,6 +176,55 @@ export class FakeClient implements ICloudClient {
     this._call('delete', `${id} ${body.confirm}`);
   }
 
+  async wish(id: string, wish: Wish): Promise<void> {
+    this._call('wish', `${id} ${JSON.stringify(wish)}`);
+    await this.gate;
+  }
+
+  whyReply: Why = {
+    lease_id: 'k7m2',
+    healthy: true,
+    findings: [],
+    text: 'All well.'
+  };
+
+  async why(id: string): Promise<Why> {
+    this._call('why', id);
+    return this.whyReply;
+  }
+
+  auditPages: AuditPage[] = [{ entries: [] }];
+
+  async audit(options: { before?: number }): Promise<AuditPage> {
+    this._call('audit', String(options.before ?? ''));
+    return options.before === undefined
+      ? this.auditPages[0]
+      : this.auditPages[1];
+  }
+
+  orphansReply: OrphanReport = { dry_run: true, orphans: [] };
+
+  async orphans(): Promise<OrphanReport> {
+    this._call('orphans');
+    return this.orphansReply;
+  }
+
+  async reap(dryRun: boolean): Promise<OrphanReport> {
+    this._call('reap', String(dryRun));
+    return {
+      ...this.orphansReply,
+      dry_run: dryRun,
+      acted: this.orphansReply.orphans.map(one => one.cloud_id)
+    };
+  }
+
+  shelfReply: Shelf = { items: [] };
+
+  async shelf(): Promise<Shelf> {
+    this._call('shelf');
+    return this.shelfReply;
+  }
+
   async console(id: string): Promise<Console> {
     this._call('console', id);
     return { lease_id: id, text: 'hello', read_at: at(0) };
@@ -238,14 +300,28 @@ export function viewContext(
     'extend',
     'terminal',
     'console',
-    'remove'
+    'remove',
+    'why'
   ];
   return {
     model,
     trans: nullTranslator.load('test'),
-    actions: Object.fromEntries(
-      names.map(name => [name, note(name)])
-    ) as unknown as ICardActions,
+    actions: {
+      ...(Object.fromEntries(
+        names.map(name => [name, note(name)])
+      ) as unknown as ICardActions),
+      wish: (what: Lease, wish: CardWish) => {
+        const on =
+          'snapshot' in wish
+            ? ` ${wish.snapshot.name}`
+            : 'item' in wish
+              ? ` ${wish.item.cloud_id}`
+              : 'until' in wish
+                ? ` ${wish.until}`
+                : '';
+        pressed.push(`${wish.kind}${on}`);
+      }
+    },
     pressed
   };
 }

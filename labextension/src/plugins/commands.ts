@@ -150,6 +150,21 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
       }
     });
 
+    commands.addCommand(CommandIDs.takeSnapshot, {
+      label: trans.__('Take Snapshot of Lab Files…'),
+      caption: trans.__('Keep the files in the volume as they are now'),
+      describedBy: forLease,
+      isEnabled: args => can('snapshot', args.lease_id),
+      execute: async args => {
+        const id = args.lease_id as string | undefined;
+        const lease = await chooseLease(model, finder, id, trans);
+        if (lease) {
+          const { askAndSend } = await import('../wishes');
+          await askAndSend(model, lease, { kind: 'snapshot' }, trans);
+        }
+      }
+    });
+
     commands.addCommand(CommandIDs.refresh, {
       label: trans.__('Ask the Server About Lab Machines Again'),
       describedBy: { args: { type: 'object', properties: {} } },

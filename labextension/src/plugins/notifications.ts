@@ -28,8 +28,8 @@ export const notificationsPlugin: JupyterFrontEndPlugin<void> = {
         return;
       }
       model.changed.disconnect(follow);
-      const { JobNotifications } = await import('../jobnotifications');
-      new JobNotifications({ model, settings, trans, commands: app.commands });
+      const { followAll } = await import('../jobnotifications');
+      followAll({ model, settings, trans, commands: app.commands });
     };
     model.changed.connect(follow);
   }

@@ -26,7 +26,14 @@ export function viewContext(
       extend: lease => run(CommandIDs.extend, { lease_id: lease.id }),
       terminal: lease => run(CommandIDs.openTerminal, { lease_id: lease.id }),
       console: lease => run(CommandIDs.openConsole, { lease_id: lease.id }),
-      remove: lease => run(CommandIDs.deleteMachine, { lease_id: lease.id })
+      remove: lease => run(CommandIDs.deleteMachine, { lease_id: lease.id }),
+      why: lease => run(CommandIDs.why, { lease_id: lease.id }),
+      // No commands: a notebook's link could run those (docs/decisions/0020).
+      wish: (lease, wish) => {
+        void import('../wishes').then(({ askAndSend }) =>
+          askAndSend(model, lease, wish, trans)
+        );
+      }
     }
   };
 }

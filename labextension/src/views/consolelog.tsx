@@ -15,18 +15,10 @@ import * as React from 'react';
 import { problemOf } from '../manager';
 import type { ICloudModel } from '../tokens';
 import type { Console, Problem } from '../wire';
-import { ViewProvider } from './context';
+import { contextWithoutActions, ViewProvider } from './context';
 import { ProblemBox } from './problem';
+import { readable } from './readable';
 import { formatClock } from './time';
-
-/** Escape sequences (colours, cursor) that a console log is full of: here they are noise. */
-// eslint-disable-next-line no-control-regex -- the control characters are what is looked for
-const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\x00-\x08\x0b-\x1f]/g;
-
-/** Console output as it can be read: without escape sequences and carriage returns. */
-export function readable(text: string): string {
-  return text.replace(/\r+\n/g, '\n').replace(ESCAPES, '');
-}
 
 export class ConsoleLog extends ReactWidget {
   constructor(options: ConsoleLog.IOptions) {
@@ -78,23 +70,8 @@ export class ConsoleLog extends ReactWidget {
   protected render(): React.JSX.Element {
     const trans = this._trans;
     const text = readable(this._console?.text ?? '');
-    const nothing = () => undefined;
     return (
-      <ViewProvider
-        value={{
-          model: this._model,
-          trans,
-          actions: {
-            start: nothing,
-            claim: nothing,
-            stop: nothing,
-            extend: nothing,
-            terminal: nothing,
-            console: nothing,
-            remove: nothing
-          }
-        }}
-      >
+      <ViewProvider value={contextWithoutActions(this._model, trans)}>
         <p className="educloud-consoleHead educloud-dim" role="status">
           {this._reading
             ? trans.__('Reading…')

@@ -5,7 +5,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import type { ICloudModel, ILabChoice } from '../tokens';
+import type { CardWish, ICloudModel, ILabChoice } from '../tokens';
 import type { Lease } from '../wire';
 
 /** What the buttons of a card do. */
@@ -17,12 +17,37 @@ export interface ICardActions {
   terminal(lease: Lease): void;
   console(lease: Lease): void;
   remove(lease: Lease): void;
+  why(lease: Lease): void;
+  wish(lease: Lease, wish: CardWish): void;
 }
 
 export interface IViewContext {
   model: ICloudModel;
   trans: TranslationBundle;
   actions: ICardActions;
+}
+
+/** For a view without buttons of a card. */
+export function contextWithoutActions(
+  model: ICloudModel,
+  trans: TranslationBundle
+): IViewContext {
+  const nothing = () => undefined;
+  return {
+    model,
+    trans,
+    actions: {
+      start: nothing,
+      claim: nothing,
+      stop: nothing,
+      extend: nothing,
+      terminal: nothing,
+      console: nothing,
+      remove: nothing,
+      why: nothing,
+      wish: nothing
+    }
+  };
 }
 
 const Context = React.createContext<IViewContext | null>(null);

@@ -1,53 +1,16 @@
 /**
- * What a lease has: time left, volumes and what survives, and the instance behind it.
+ * What a lease has: volumes and what survives, and the instance behind it.
  */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { Lease, Volume, VolumeStage } from '../wire';
-import { ActionButton } from './button';
-import { useNow, useView } from './context';
-import { formatBytes, formatClock, formatDuration, secondsUntil } from './time';
+import { useView } from './context';
+import { Details } from './remembered';
+import { formatBytes, formatClock } from './time';
 
-/** From here on the time left is shown as a warning. */
-export const SOON_S = 600;
-
-export function TimeLeft(props: { lease: Lease }): React.JSX.Element | null {
-  const { trans, actions, model } = useView();
-  const { lease } = props;
-  const now_ms = useNow(Boolean(lease.expires_at), 1000);
-  const left_s = secondsUntil(lease.expires_at, now_ms);
-  if (left_s === null || !lease.expires_at) {
-    return null;
-  }
-  const extend = lease.actions?.find(state => state.action === 'extend');
-  const soon = left_s < SOON_S;
-  return (
-    <div className={`educloud-time${soon ? ' jp-mod-soon' : ''}`}>
-      <span>
-        {left_s > 0
-          ? trans.__('%1 left', formatDuration(left_s, trans))
-          : trans.__('Time is over')}
-        <span className="educloud-dim">
-          {` · ${trans.__('sleeps at %1', formatClock(lease.expires_at, now_ms))}`}
-        </span>
-      </span>
-      {extend ? (
-        <ActionButton
-          name="extend"
-          kind="link"
-          label={trans.__('Keep')}
-          title={trans.__('Keep the machine of %1 running longer', lease.lab)}
-          disabled={!extend.enabled}
-          disabledReason={extend.reason}
-          busy={model.pending(lease.id) === 'extend'}
-          onPress={() => actions.extend(lease)}
-        />
-      ) : null}
-    </div>
-  );
-}
+const Files = React.lazy(() => import('./files'));
 
 function stageWord(stage: VolumeStage, trans: TranslationBundle): string {
   switch (stage) {
@@ -87,7 +50,13 @@ function VolumeRow(props: { volume: Volume }): React.JSX.Element {
             <code>{volume.id}</code>
           </>
         ) : null}
+        {volume.from_snapshot
+          ? ` · ${trans.__('made from "%1"', volume.from_snapshot)}`
+          : ''}
       </span>
+      {volume.proof ? (
+        <span className="educloud-proof">{volume.proof}</span>
+      ) : null}
     </li>
   );
 }
@@ -124,8 +93,38 @@ export function Volumes(props: { lease: Lease }): React.JSX.Element | null {
                 places
               )}
       </p>
+      {hasFiles(lease) ? (
+        <Details
+          name="files"
+          summary={filesSummary(lease, trans)}
+          render={() => (
+            <React.Suspense
+              fallback={<p className="educloud-hint">{trans.__('Loading…')}</p>}
+            >
+              <Files lease={lease} />
+            </React.Suspense>
+          )}
+        />
+      ) : null}
     </section>
   );
+}
+
+/** Whether there is anything to be kept, or something that was. */
+function hasFiles(lease: Lease): boolean {
+  return [lease.volumes, lease.snapshots, lease.bin].some(
+    one => (one ?? []).length > 0
+  );
+}
+
+function filesSummary(lease: Lease, trans: TranslationBundle): string {
+  const snapshots = lease.snapshots?.length ?? 0;
+  const bin = lease.bin?.length ?? 0;
+  if (snapshots + bin === 0) {
+    return trans.__('Snapshots and bin');
+  }
+  const words = trans._n('%1 snapshot', '%1 snapshots', snapshots);
+  return bin === 0 ? words : trans.__('%1, %2 in the bin', words, bin);
 }
 
 function hostKeyWords(

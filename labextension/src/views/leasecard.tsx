@@ -8,7 +8,9 @@ import * as React from 'react';
 import type { Action, ActionState, Lease, Phase } from '../wire';
 import { ActionButton } from './button';
 import { useModel, useView } from './context';
-import { MachineFacts, TimeLeft, Volumes } from './facts';
+import { MachineFacts, Volumes } from './facts';
+import { FindingBox } from './finding';
+import { TimeLeft } from './limits';
 import { ProblemBox } from './problem';
 import { JobProgress } from './progress';
 
@@ -111,6 +113,11 @@ function Footer(props: { lease: Lease }): React.JSX.Element {
   const { lease } = props;
   const console_ = stateOf(lease, 'console');
   const remove = stateOf(lease, 'delete');
+  // While something is under way or wrong; a finding has its own button.
+  const asks =
+    stateOf(lease, 'why').enabled &&
+    !lease.finding &&
+    !['ready', 'off', 'asleep'].includes(lease.phase);
   return (
     <div className="educloud-footer">
       <ActionButton
@@ -121,6 +128,18 @@ function Footer(props: { lease: Lease }): React.JSX.Element {
         disabledReason={console_.reason}
         onPress={() => actions.console(lease)}
       />
+      {asks ? (
+        <ActionButton
+          name="why"
+          kind="link"
+          label={trans.__('Why?')}
+          title={trans.__(
+            'Show everything that is known about the machine of %1',
+            lease.lab
+          )}
+          onPress={() => actions.why(lease)}
+        />
+      ) : null}
       <ActionButton
         name="delete"
         kind="danger"
@@ -190,6 +209,9 @@ export function LeaseCard(props: { lease: Lease }): React.JSX.Element {
           problem={lease.problem}
           kind={passing ? 'warning' : 'error'}
         />
+      ) : null}
+      {lease.finding ? (
+        <FindingBox lease={lease} finding={lease.finding} />
       ) : null}
       {refusal ? <ProblemBox problem={refusal} /> : null}
       <Buttons lease={lease} />

@@ -172,6 +172,7 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
   const percent = Math.round(share * 100);
   const left_s = timeLeft(job, now_ms);
   const again_s = secondsUntil(job.next_attempt_at, now_ms);
+  const try_s = secondsUntil(job.queue?.next_try_at, now_ms);
   return (
     <div className="educloud-job">
       <div
@@ -193,8 +194,23 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
           </span>
         ) : null}
       </p>
+      {job.queue ? (
+        <p className="educloud-queue" role="status">
+          {trans.__(
+            'Place %1 of %2 in the queue. Waiting for room: %3',
+            job.queue.position,
+            job.queue.waiting,
+            job.queue.what
+          )}
+        </p>
+      ) : null}
+      {try_s !== null && try_s > 0 ? (
+        <p className="educloud-hint">
+          {trans.__('Next try in %1', formatDuration(try_s, trans))}
+        </p>
+      ) : null}
       <Steps job={job} now_ms={now_ms} />
-      {job.attempts > 1 && again_s !== null && again_s > 0 ? (
+      {!job.queue && job.attempts > 1 && again_s !== null && again_s > 0 ? (
         <p className="educloud-hint">
           {trans.__(
             'Attempt %1; the next one in %2',

@@ -17,9 +17,9 @@ import {
 } from './context';
 import { phaseWord } from './leasecard';
 import { progressNow } from './progress';
-import { formatDuration, secondsUntil } from './time';
+import { formatDuration, nearestLimit, secondsUntil } from './time';
 
-/** The lease that one line can be about: the notebook's in front, else the one with most to say. */
+/** The lease that one line can be about: the one warned about, else the notebook's in front, else that with most to say. */
 export function statusLease(
   leases: readonly Lease[],
   lab: string | undefined
@@ -30,6 +30,8 @@ export function statusLease(
     return index === -1 ? order.length : index;
   };
   return (
+    leases.find(lease => lease.limits?.warning?.urgent) ??
+    leases.find(lease => lease.limits?.warning) ??
     leases.find(lease => lease.lab === lab) ??
     [...leases].sort((a, b) => weight(a) - weight(b))[0] ??
     null
@@ -46,11 +48,16 @@ function Status(props: {
     model.snapshot?.leases ?? [],
     props.finder?.current()?.lab
   );
-  const now_ms = useNow(lease !== null, lease?.job?.in_flight ? 1000 : 15_000);
+  const now_ms = useNow(
+    lease !== null,
+    lease?.job?.in_flight || lease?.limits?.warning ? 1000 : 15_000
+  );
   if (lease === null) {
     return null;
   }
-  const left_s = secondsUntil(lease.expires_at, now_ms);
+  const left_s = secondsUntil(nearestLimit(lease)?.ends_at, now_ms);
+  const warning = lease.limits?.warning;
+  const mod = warning?.urgent ? 'urgent' : warning ? 'warning' : lease.phase;
   const parts = [lease.lab, phaseWord(lease.phase, trans)];
   if (lease.job?.in_flight) {
     parts.push(
@@ -63,8 +70,11 @@ function Status(props: {
   return (
     <button
       type="button"
-      className={`educloud-statusButton jp-mod-${lease.phase}`}
-      title={trans.__('%1: show the lab machine', lease.headline)}
+      className={`educloud-statusButton jp-mod-${mod}`}
+      title={trans.__(
+        '%1: show the lab machine',
+        warning?.text ?? lease.headline
+      )}
       aria-label={trans.__('Lab machine: %1', words)}
       onClick={props.show}
     >

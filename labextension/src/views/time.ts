@@ -4,6 +4,8 @@
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import type { Lease, Limit } from '../wire';
+
 const MINUTE_S = 60;
 const HOUR_S = 3600;
 const DAY_S = 86_400;
@@ -75,4 +77,14 @@ export function formatClock(iso: string, now_ms: number): string {
       ? { hour: '2-digit', minute: '2-digit' }
       : { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }
   );
+}
+
+/** The limit that comes first; null while none is on. */
+export function nearestLimit(lease: Lease): Limit | null {
+  if (lease.limits) {
+    return lease.limits.limits?.[0] ?? null;
+  }
+  return lease.expires_at
+    ? { kind: 'hard', ends_at: lease.expires_at, text: '' }
+    : null;
 }
