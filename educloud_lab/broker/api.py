@@ -75,8 +75,12 @@ class OversightApi(Protocol):
     async def orphans(self, person: str) -> wire.OrphanReport:
         """Return what was found without owner, and what will be done when."""
 
-    async def reap(self, person: str, *, dry_run: bool) -> wire.OrphanReport:
-        """Look now, and act on what is due; or only say what would be done. For instructors."""
+    async def reap(self, person: str, *, dry_run: bool, only: frozenset[str] | None = None) -> wire.OrphanReport:
+        """Look now, and act on what is due; or only say what would be done. For instructors.
+
+        ``only`` names what the person saw and wants gone: the cap on how many go at once does not hold these back.
+        Without it a mass of orphans is halted, and the report says so.
+        """
 
     async def shelf(self, person: str) -> wire.Shelf:
         """Return bin and quarantine of the course, with owner, age and size. For those who oversee it."""
