@@ -5,23 +5,34 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 
+from educloud_lab.broker.making import Making, find_or_create
 from educloud_lab.broker.run import Run
-from educloud_lab.broker.tags import find_volumes, volume_tags
+from educloud_lab.broker.tags import GONE, volume_nonce, volume_tags
 from educloud_lab.domain import naming
-from educloud_lab.domain.errors import CloudStateError, VolumeError, VolumeMismatchError
-from educloud_lab.domain.job import VolumeStage
-from educloud_lab.ports.cloud import VolumeSeen, VolumeState
-from educloud_lab.ports.records import PermitRecord, VolumeRecord
+from educloud_lab.domain.errors import CloudNotFoundError, CloudStateError, VolumeError, VolumeMismatchError
+from educloud_lab.domain.job import SnapshotState, VolumeStage
+from educloud_lab.ports.cloud import CloudView, VolumeSeen, VolumeState
+from educloud_lab.ports.records import PermitRecord, SnapshotRecord, VolumeRecord
 from educloud_lab.ports.store import Transaction
 
-GIB = 1024**3
 _MOST_ASKS = 4
 _MOST_PERMITS = 5
 
 
 def never_held_anything(volume: VolumeRecord) -> bool:
     """Say whether nobody can have put a file on the volume yet."""
-    return volume.formatted_at is None and volume.last_mounted_at is None and not volume.may_be_mounted
+    return (
+        volume.formatted_at is None
+        and volume.from_snapshot is None
+        and volume.last_mounted_at is None
+        and not volume.may_be_mounted
+    )
+
+
+def _nothing_of_ones_own(volume: VolumeRecord) -> bool:
+    """Say whether nothing is lost with it: blank, or a copy of what was published that is still being made."""
+    copying = volume.from_snapshot is not None and volume.stage is VolumeStage.CREATING
+    return never_held_anything(volume) or (copying and volume.last_mounted_at is None and not volume.may_be_mounted)
 
 
 async def provide(run: Run) -> None:
@@ -32,7 +43,7 @@ async def provide(run: Run) -> None:
         view = await run.look()
         volume = run.volume
         if volume.cloud_id is None:
-            await _find_or_create(run, find_volumes(view, parts.deployment, volume))
+            await _find_or_create(run, view)
             continue
         seen = view.volumes.get(volume.cloud_id)
         if seen is None:
@@ -41,6 +52,7 @@ async def provide(run: Run) -> None:
                 raise await _lost(run, "The cloud no longer lists your data volume.", gone=True)
         else:
             parts.sight.seen(volume.cloud_id)
+            await _see_to_tags(run, seen)
             if await _is_usable(run, seen):
                 return
         if parts.clock.monotonic_s() - began_s > config.volume_limit_s:
@@ -51,37 +63,86 @@ async def provide(run: Run) -> None:
             )
 
 
-async def _find_or_create(run: Run, found: list[VolumeSeen]) -> None:
-    parts, config, volume = run.parts, run.parts.config, run.volume
-    if found:
-        others = tuple(seen.volume_id for seen in found[1:])
-        await run.put_volume(
-            "volume adopted",
-            cloud_id=found[0].volume_id,
-            stage=VolumeStage.CREATING,
-            # Twins carry our tag and hold nothing: set aside, never deleted (I2).
-            quarantined=(*volume.quarantined, *others),
+async def _making(run: Run) -> Making:
+    """Decide what the data volume begins as: what the lab's instructor published, or nothing."""
+    lease, volume = run.lease, run.volume
+
+    def source(tx: Transaction) -> SnapshotRecord | None:
+        if volume.from_snapshot is not None:
+            return tx.snapshot(volume.from_snapshot)  # decided before: a call for it may have been made
+        return None if volume.create_sent else published(tx, lease.course, lease.lab)
+
+    snapshot = await run.parts.store.transact(source)
+    size_bytes = max(volume.size_bytes, snapshot.size_bytes if snapshot is not None else 0)
+
+    def intend(tx: Transaction) -> None:
+        now = tx.volume_of(lease.id)
+        assert now is not None
+        changed = replace(now, create_sent=True, stage=VolumeStage.CREATING, size_bytes=size_bytes)
+        if snapshot is not None:
+            # It has the snapshot's file system: it is never formatted, and mounted only when it shows that one (I3).
+            changed = replace(
+                changed,
+                from_snapshot=snapshot.id,
+                file_system_uuid=snapshot.file_system_uuid,
+                formatted_at=snapshot.formatted_at,
+            )
+        tx.put_volume(changed)
+
+    def made(tx: Transaction, volume_id: str, twins: list[VolumeSeen]) -> None:
+        now = tx.volume_of(lease.id)
+        assert now is not None
+        others = tuple(seen.volume_id for seen in twins)
+        # Twins carry our tag and hold nothing: set aside, never deleted (I2).
+        tx.put_volume(
+            replace(now, cloud_id=volume_id, stage=VolumeStage.CREATING, quarantined=(*now.quarantined, *others))
         )
-        return
-    nonce = f"{volume.id}-{volume.nonce}"
-    if volume.create_sent and not parts.sight.confirmed_absent(
-        nonce, looks=config.absences, over_s=config.create_absence_s
-    ):
-        await run.say("The cloud did not answer when the volume was created; looking whether it did it")
-        return
-    parts.sight.seen(nonce)
-    await run.put_volume("volume intent", create_sent=True, stage=VolumeStage.CREATING)
-    run.check()
-    spec = run.lease
-    seen = await run.outside(
-        "create-volume",
-        lambda: parts.cloud.create_volume(
-            size_gib=-(-volume.size_bytes // GIB),
-            zone=volume.zone,
-            tags=volume_tags(parts.deployment, spec, volume),
-        ),
+
+    return Making(
+        nonce=volume_nonce(volume),
+        size_bytes=size_bytes,
+        zone=volume.zone,
+        tags=volume_tags(run.parts.deployment, lease, volume),
+        snapshot_id=(snapshot.cloud_id or "") if snapshot is not None else "",
+        sent=volume.create_sent,
+        set_aside=volume.quarantined,
+        intend=intend,
+        made=made,
     )
-    await run.put_volume("volume created", cloud_id=seen.volume_id)
+
+
+def published(tx: Transaction, course: str, lab: str) -> SnapshotRecord | None:
+    """Return the snapshot that new data volumes of a lab are made from: the newest published one."""
+    wanted = [
+        snapshot
+        for snapshot in tx.snapshots()
+        if (snapshot.course, snapshot.lab) == (course, lab)
+        and snapshot.published
+        and snapshot.state is SnapshotState.COMPLETED
+    ]
+    return wanted[-1] if wanted else None
+
+
+async def _find_or_create(run: Run, view: CloudView) -> None:
+    making = await _making(run)
+    try:
+        await find_or_create(run, view, making)
+    except CloudNotFoundError as error:
+        if not making.snapshot_id:
+            raise
+        await set_aside(run)
+        raise VolumeError(
+            "The cloud no longer has the snapshot that this lab's data volumes are made from.",
+            kept="No volume was made.",
+            next_step="Ask your instructor to publish another one, or none; then press Start.",
+        ) from error
+
+
+async def _see_to_tags(run: Run, seen: VolumeSeen) -> None:
+    """Set the tags of a volume whose creation took none, or whose CreateTags was lost (I2)."""
+    if seen.tags.get(naming.TAG_DEPLOYMENT) != run.parts.deployment and seen.state not in GONE:
+        tags = volume_tags(run.parts.deployment, run.lease, run.volume)
+        await run.outside("tag-volume", lambda: run.parts.cloud.tag(seen.volume_id, tags))
 
 
 async def _is_usable(run: Run, seen: VolumeSeen) -> bool:
@@ -92,7 +153,10 @@ async def _is_usable(run: Run, seen: VolumeSeen) -> bool:
     if seen.state in (VolumeState.DELETING, VolumeState.DELETED):
         raise await _lost(run, "The data volume was deleted in the cloud.", gone=True)
     if seen.state is VolumeState.AVAILABLE:
-        if seen.size_bytes != volume.size_bytes:
+        if seen.size_bytes == volume.growing_to_bytes:
+            # The wish to enlarge it was fulfilled, although nobody heard so then.
+            await run.put_volume("volume grown", size_bytes=seen.size_bytes, growing_to_bytes=None)
+        elif seen.size_bytes != volume.size_bytes:
             raise VolumeMismatchError(
                 f"The volume {seen.volume_id} has {seen.size_bytes} bytes, our record says {volume.size_bytes}.",
                 kept="It was not touched.",
@@ -115,7 +179,7 @@ async def _is_usable(run: Run, seen: VolumeSeen) -> bool:
 async def _lost(run: Run, what: str, *, gone: bool = False) -> VolumeError:
     """Return the error for a volume that cannot be used; one that never held anything is replaced at the next Start."""
     volume = run.volume
-    if volume.cloud_id is not None and never_held_anything(volume):
+    if volume.cloud_id is not None and _nothing_of_ones_own(volume):
         await set_aside(run)
         return VolumeError(what, kept="It held nothing yet.", next_step="Press Start: another volume is made.")
     return VolumeError(
@@ -135,7 +199,7 @@ async def set_aside(run: Run) -> None:
     def forget(tx: Transaction) -> None:
         now = tx.volume_of(run.lease.id)
         assert now is not None
-        assert now.cloud_id is not None
+        gone = (now.cloud_id,) if now.cloud_id is not None else ()
         tx.put_volume(
             replace(
                 now,
@@ -147,7 +211,13 @@ async def set_aside(run: Run) -> None:
                 formatted_at=None,
                 last_mounted_at=None,
                 may_be_mounted=False,
-                quarantined=(*now.quarantined, now.cloud_id),
+                from_snapshot=None,
+                last_written_at=None,
+                mount_count=None,
+                growing_to_bytes=None,
+                proof="",
+                proved_at=None,
+                quarantined=(*now.quarantined, *gone),
             )
         )
 
@@ -165,6 +235,10 @@ async def attach(run: Run) -> None:
     asks, looks, asked_s = 0, 0, began_s
     if volume.stage not in (VolumeStage.ATTACHED, VolumeStage.MOUNTED):
         await run.put_volume("attach intent", stage=VolumeStage.ATTACHING)
+    if run.job.attempts > 1:
+        # An earlier attempt may have asked: a wish that was granted is not repeated.
+        seen = (await run.look()).volumes.get(volume_id)
+        asks = int(seen is not None and any(a.instance_id == instance_id for a in seen.attachments))
     while True:
         now_s = parts.clock.monotonic_s()
         if asks == 0 or (looks >= config.silent_attach_looks and now_s - asked_s > config.silent_attach_s):

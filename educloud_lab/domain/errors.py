@@ -17,6 +17,8 @@
     |  |- CloudNotFoundError          the cloud does not know this id (which is not proof of absence, I5)
     |  |- CloudStateError             the cloud says the thing is in the wrong state for this
     |  '- CloudRefusedError           any other refusal; asking again would not help
+    |     |- CloudTakesNoTagsError    it takes no tags when it creates something
+    |     '- CannotGrowError          it knows no way to enlarge a volume
     |- ShellError                     the machine did not do it
     |  |- MachineUnreachableError     no SSH connection (yet)
     |  |  '- NeverAnsweredError       nobody answered for as long as we were ready to wait
@@ -143,6 +145,18 @@ class CloudRefusedError(CloudError):
     """The cloud refused for another reason; asking again would not help."""
 
     code = "cloud-refused"
+
+
+class CloudTakesNoTagsError(CloudRefusedError):
+    """The cloud takes no tags when it creates something; nothing was created."""
+
+    code = "cloud-no-tags"
+
+
+class CannotGrowError(CloudRefusedError):
+    """The cloud knows no way to enlarge a volume; nothing was changed."""
+
+    code = "cannot-grow"
 
 
 class ShellError(EducloudError):

@@ -96,6 +96,8 @@ class VolumeRecord:
     may_be_mounted: bool = False  # set before every mount, cleared only after a verified unmount or a dead machine
     from_snapshot: str | None = None  # our snapshot record that it is made from: never formatted
     last_written_at: datetime | None = None  # the file system's own word at the last unmount or check
+    mount_count: int | None = None  # at our last unmount; None: it was mounted since, nothing to compare
+    growing_to_bytes: int | None = None  # a wish to enlarge it may have reached the cloud
     proof: str = ""  # at the last mount: "same" (written last when we unmounted it), "changed", "" (nothing to compare)
     proved_at: datetime | None = None
     quarantined: tuple[str, ...] = ()  # volumes of the cloud that carry our tag and are not used; never deleted
@@ -199,6 +201,9 @@ class ShelfRecord:
     file_system_uuid: str | None = None
     formatted_at: datetime | None = None
     last_mounted_at: datetime | None = None
+    last_written_at: datetime | None = None
+    mount_count: int | None = None
+    from_snapshot: str | None = None
     ended_at: datetime | None = None
     end: str = ""  # "returned", "deleted", "released"
 

@@ -30,6 +30,8 @@ STATUS: dict[type[errors.EducloudError], HTTPStatus] = {
     errors.CloudNotFoundError: HTTPStatus.BAD_GATEWAY,
     errors.CloudStateError: HTTPStatus.CONFLICT,
     errors.CloudRefusedError: HTTPStatus.BAD_GATEWAY,
+    errors.CloudTakesNoTagsError: HTTPStatus.BAD_GATEWAY,
+    errors.CannotGrowError: HTTPStatus.CONFLICT,
     errors.ShellError: HTTPStatus.BAD_GATEWAY,
     errors.MachineUnreachableError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NeverAnsweredError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -19,6 +19,7 @@ from educloud_lab.domain.errors import (
     CloudNotFoundError,
     CloudRefusedError,
     CloudStateError,
+    CloudTakesNoTagsError,
     CloudUnreachableError,
 )
 from educloud_lab.ports.cloud import (
@@ -28,6 +29,7 @@ from educloud_lab.ports.cloud import (
     InstanceSeen,
     InstanceState,
     RunSpec,
+    SnapshotSeen,
     VolumeSeen,
 )
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (
         GetConsoleOutputResultTypeDef,
         ReservationResponseTypeDef,
+        SnapshotResponseTypeDef,
         TagTypeDef,
         VolumeResponseTypeDef,
     )
@@ -204,19 +207,58 @@ class Ec2Cloud:
         # botocore decodes the base64 of this one answer itself; Eucalyptus sends one space for "empty".
         return answer.get("Output", "").strip("\0 ")
 
-    async def create_volume(self, *, size_gib: int, zone: str, tags: Mapping[str, str]) -> VolumeSeen:
+    async def create_volume(
+        self, *, size_gib: int, zone: str, tags: Mapping[str, str], snapshot_id: str = "", untagged: bool = False
+    ) -> VolumeSeen:
         """Create a volume with its tags; not idempotent (the token that botocore adds is dropped)."""
         from educloud_lab.adapters.ec2 import parse
 
         def create(ec2: EC2Client, **more: Any) -> VolumeResponseTypeDef:
+            if snapshot_id:
+                more["SnapshotId"] = snapshot_id
             return ec2.create_volume(Size=size_gib, AvailabilityZone=zone, **more)
 
-        answer, tagged = await self._tagged("volume", tags, create)
-        seen = parse.volume(answer)
+        if untagged:
+            return parse.volume(await self._call(create))
+        return parse.volume(await self._with_tags("volume", tags, create))
+
+    async def delete_volume(self, volume_id: str) -> None:
+        """Delete a volume for ever."""
+        from educloud_lab.adapters.ec2 import snapshots
+
+        await snapshots.delete_volume(self._call, volume_id)
+
+    async def grow_volume(self, volume_id: str, size_gib: int) -> None:
+        """Enlarge a volume that nothing has."""
+        from educloud_lab.adapters.ec2 import snapshots
+
+        await snapshots.grow_volume(self._call, volume_id, size_gib)
+
+    async def observe_snapshots(self) -> Mapping[str, SnapshotSeen]:
+        """Look at all snapshots that the account owns."""
+        from educloud_lab.adapters.ec2 import snapshots
+
+        return await snapshots.observe(self._call, _pages)
+
+    async def create_snapshot(self, volume_id: str, *, description: str, tags: Mapping[str, str]) -> SnapshotSeen:
+        """Ask for a snapshot; where tags do not come with the call they are set after it."""
+        from educloud_lab.adapters.ec2 import parse
+
+        def create(ec2: EC2Client, **more: Any) -> SnapshotResponseTypeDef:
+            return ec2.create_snapshot(VolumeId=volume_id, Description=description, **more)
+
+        answer, tagged = await self._tagged("snapshot", tags, create)
+        seen = parse.snapshot(answer)
         if not tagged:
-            await self.tag(seen.volume_id, tags)
+            await self.tag(seen.snapshot_id, tags)
             seen = replace(seen, tags=dict(tags))
         return seen
+
+    async def delete_snapshot(self, snapshot_id: str) -> None:
+        """Delete a snapshot."""
+        from educloud_lab.adapters.ec2 import snapshots
+
+        await snapshots.delete_snapshot(self._call, snapshot_id)
 
     async def attach_volume(self, volume_id: str, instance_id: str, device: str) -> None:
         """Ask for an attachment; already attached to this very instance is success (SAFETY.md, E3)."""
@@ -237,6 +279,20 @@ class Ec2Cloud:
     async def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """Set tags."""
         await self._call(lambda ec2: ec2.create_tags(Resources=[resource_id], Tags=_tag_list(tags)))
+
+    async def _with_tags(self, kind: str, tags: Mapping[str, str], create: Callable[..., T]) -> T:
+        """Create something with its tags in the same call, or not at all."""
+        from educloud_lab.adapters.ec2.errors import does_not_bind
+
+        more = {"TagSpecifications": [{"ResourceType": kind, "Tags": _tag_list(tags)}]} if tags else {}
+        if not tags or self._tags_with_creation:
+            try:
+                return await self._call(lambda ec2: create(ec2, **more))
+            except CloudRefusedError as error:
+                if not does_not_bind(error, "TagSpecification"):
+                    raise
+                self._tags_with_creation = False
+        raise CloudTakesNoTagsError(f"This cloud takes no tags when it creates a {kind}.", kept="Nothing was created.")
 
     async def _tagged(self, kind: str, tags: Mapping[str, str], create: Callable[..., T]) -> tuple[T, bool]:
         """Create something with its tags; False when the cloud takes none here and they have yet to be set."""

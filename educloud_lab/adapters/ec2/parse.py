@@ -11,6 +11,7 @@ from educloud_lab.ports.cloud import (
     ImageSeen,
     InstanceSeen,
     InstanceState,
+    SnapshotSeen,
     VolumeSeen,
     VolumeState,
 )
@@ -78,6 +79,21 @@ def volume(item: Mapping[str, Any]) -> VolumeSeen:
             )
             for attachment in item.get("Attachments") or ()
         ),
+        tags=tags(item.get("Tags")),
+    )
+
+
+def snapshot(item: Mapping[str, Any]) -> SnapshotSeen:
+    """Return one snapshot of DescribeSnapshots or CreateSnapshot."""
+    progress = str(item.get("Progress") or "").strip().rstrip("%")
+    return SnapshotSeen(
+        snapshot_id=item["SnapshotId"],
+        volume_id=item.get("VolumeId") or "",
+        state=str(item.get("State") or item.get("Status") or "pending"),
+        progress_percent=int(progress) if progress.isdigit() else 0,
+        size_bytes=int(item.get("VolumeSize") or 0) * GIB,
+        created_at=_utc(item.get("StartTime")),
+        description=item.get("Description") or "",
         tags=tags(item.get("Tags")),
     )
 

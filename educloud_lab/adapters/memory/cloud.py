@@ -6,9 +6,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from educloud_lab.adapters.memory import storage
 from educloud_lab.adapters.memory.faults import Faults
 from educloud_lab.adapters.memory.machines import MemoryDisk, MemoryMachine
-from educloud_lab.domain.errors import CloudError, CloudNotFoundError, CloudStateError, CloudUnreachableError
+from educloud_lab.domain.errors import (
+    CloudError,
+    CloudNotFoundError,
+    CloudStateError,
+    CloudTakesNoTagsError,
+    CloudUnreachableError,
+)
 from educloud_lab.domain.naming import TAG_LEASE
 from educloud_lab.ports.clock import Clock
 from educloud_lab.ports.cloud import (
@@ -19,6 +26,7 @@ from educloud_lab.ports.cloud import (
     InstanceSeen,
     InstanceState,
     RunSpec,
+    SnapshotSeen,
     VolumeSeen,
     VolumeState,
 )
@@ -55,6 +63,7 @@ class Pace:
     stop_s: float = 2.0
     volume_s: float = 0.4
     attach_s: float = 0.3
+    snapshot_s: float = 0.7  # from the answer to the storage's own beginning, as on Eucalyptus
 
 
 @dataclass(slots=True)
@@ -71,6 +80,7 @@ class MemoryCloud:
     violations: list[str] = field(default_factory=list)
     architecture: str = "x86_64"
     groups: set[str] = field(default_factory=set)
+    snapshots: dict[str, storage.SnapshotRow] = field(default_factory=dict)
     _instances: dict[str, _Row] = field(default_factory=dict)
     _volumes: dict[str, _VolumeRow] = field(default_factory=dict)
     _count: int = 0
@@ -85,6 +95,7 @@ class MemoryCloud:
         for volume in self._volumes.values():
             if volume.next_seen is not None and volume.next_at_s <= now_s:
                 volume.seen, volume.next_seen = volume.next_seen, None
+        storage.advance(self, now_s)
         return now_s
 
     def _enter(self, row: _Row, state: InstanceState, at_s: float) -> None:
@@ -285,9 +296,14 @@ class MemoryCloud:
         self._begin("console_output")
         return self.machines[self._row(instance_id).seen.instance_id].console
 
-    async def create_volume(self, *, size_gib: int, zone: str, tags: Mapping[str, str]) -> VolumeSeen:
+    async def create_volume(
+        self, *, size_gib: int, zone: str, tags: Mapping[str, str], snapshot_id: str = "", untagged: bool = False
+    ) -> VolumeSeen:
         """Create a volume, each time another one."""
         now_s = self._begin("create_volume")
+        if tags and not untagged and self.faults.no_tags_at_creation:
+            raise CloudTakesNoTagsError("The cloud takes no tags when it creates a volume.")
+        source = storage.source_of(self, snapshot_id, size_gib) if snapshot_id else None
         self._count += 1
         seen = VolumeSeen(
             volume_id=f"vol-{self._count:08x}",
@@ -295,16 +311,55 @@ class MemoryCloud:
             size_bytes=size_gib * GIB,
             zone=zone,
             created_at=self.clock.now(),
-            tags=dict(tags),
+            snapshot_id=snapshot_id,
+            tags={} if untagged else dict(tags),
         )
         failed = self.faults.failed_volumes > 0
         self.faults.failed_volumes -= failed
         state = VolumeState.FAILED if failed else VolumeState.AVAILABLE
         row = _VolumeRow(seen, now_s + self.faults.lag_s, replace(seen, state=state), now_s + self.pace.volume_s)
         self._volumes[seen.volume_id] = row
-        self.disks[seen.volume_id] = MemoryDisk(seen.volume_id, seen.size_bytes)
+        blank = MemoryDisk(seen.volume_id, seen.size_bytes)
+        self.disks[seen.volume_id] = (
+            storage.copy_of(source, seen.volume_id, seen.size_bytes) if source is not None else blank
+        )
         self.faults.after("create_volume")
         return seen
+
+    async def delete_volume(self, volume_id: str) -> None:
+        """Delete a volume for ever."""
+        self._begin("delete_volume")
+        storage.delete_volume(self, volume_id)
+        self.faults.after("delete_volume")
+
+    async def grow_volume(self, volume_id: str, size_gib: int) -> None:
+        """Enlarge a volume that nothing has."""
+        self._begin("grow_volume")
+        storage.grow(self, volume_id, size_gib)
+        self.faults.after("grow_volume")
+
+    async def observe_snapshots(self) -> Mapping[str, SnapshotSeen]:
+        """Look at all snapshots that are listed already."""
+        return await storage.observe(self, self._begin("observe_snapshots"))
+
+    async def create_snapshot(self, volume_id: str, *, description: str, tags: Mapping[str, str]) -> SnapshotSeen:
+        """Ask for a snapshot, each time another one."""
+        now_s = self._begin("create_snapshot")
+        self._count += 1
+        shown = {} if self.faults.no_tags_at_creation else tags
+        seen = storage.create(self, now_s, self._count, volume_id, description, shown)
+        self.faults.after("create_snapshot")
+        return seen
+
+    async def delete_snapshot(self, snapshot_id: str) -> None:
+        """Delete a snapshot."""
+        self._begin("delete_snapshot")
+        storage.delete(self, snapshot_id)
+        self.faults.after("delete_snapshot")
+
+    def find_volume_row(self, volume_id: str) -> _VolumeRow | None:
+        """Return a volume's row, None when there is none."""
+        return self._volumes.get(volume_id)
 
     def volume_row(self, volume_id: str) -> _VolumeRow:
         """Return a volume's row, for tests that change it."""
@@ -360,5 +415,8 @@ class MemoryCloud:
         elif resource_id in self._volumes:
             volume = self._volumes[resource_id]
             volume.seen = replace(volume.seen, tags={**volume.seen.tags, **tags})
+        elif resource_id in self.snapshots:
+            snapshot = self.snapshots[resource_id]
+            snapshot.seen = replace(snapshot.seen, tags={**snapshot.seen.tags, **tags})
         else:
             raise CloudError(f"There is no {resource_id}.")

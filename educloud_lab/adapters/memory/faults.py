@@ -29,6 +29,10 @@ class Faults:
     system_status: str = "ok"  # of every running instance
     closed_port: bool = False  # the security group lets nobody in
     clock_offset_s: float | None = 0.0  # the cloud's clock
+    no_tags_at_creation: bool = False  # as Eucalyptus 4.4
+    cannot_grow: bool = False  # as Eucalyptus 4.4 and 5
+    failed_snapshots: int = 0  # so many snapshots end as failed
+    snapshots_pending: bool = False  # the storage begins with them and does not come to an end
     dead_on_arrival: int = 0  # so many instances end by themselves while pending
 
     def before(self, operation: str) -> None:

@@ -30,6 +30,9 @@ class MemoryDisk:
     unreadable: bool = False
     dirty: str = ""  # "" clean, "journal" repaired by preen, "beyond" needs a person
     formats: int = 0
+    file_system_bytes: int = 0  # less than the disk after it grew, until the file system is extended
+    written_s: int = 0  # the file system's own last write, seconds since 1970
+    mount_count: int = 0
     files: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -55,9 +58,16 @@ class MemoryMachine:
     ca: str = ""
     principals: dict[str, str] = field(default_factory=dict)
     mounts: dict[str, str] = field(default_factory=dict)  # mount point: volume id
+    frozen: dict[str, float] = field(default_factory=dict)  # volume id: thawed by itself at
     holders: list[str] = field(default_factory=list)  # programs that KILL does not end
     messages: list[str] = field(default_factory=list)
     console: str = ""
+    told: list[str] = field(default_factory=list)  # to its terminals
+    load: float = 0.0  # its load average
+    work_share: float = 0.0  # of one core, used by its people's programs
+    work_ticks: int = 0
+    guard: tuple[int, int] | None = None  # its own timer: sequence, and the end in seconds since 1970
+    no_guard: bool = False  # it cannot have one
 
     def boot(self, now_s: float, boot_s: float) -> None:
         """Come up; user data is read on the first boot only."""
@@ -77,3 +87,4 @@ class MemoryMachine:
         """Go down, cleanly or not."""
         self.up = False
         self.mounts.clear()
+        self.frozen.clear()
