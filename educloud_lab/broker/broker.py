@@ -9,7 +9,6 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from educloud_lab.broker import grants, snapshot
 from educloud_lab.broker.clock import wait_event
@@ -24,6 +23,7 @@ from educloud_lab.broker.pace import Pace, paced
 from educloud_lab.broker.parts import Bell, Checkpoint, Parts, no_checkpoint
 from educloud_lab.broker.reconciler import Reconciler
 from educloud_lab.broker.sight import Sight
+from educloud_lab.broker.timekeeper import Timekeeper
 from educloud_lab.broker.volumes import Volumes
 from educloud_lab.domain import naming
 from educloud_lab.domain.errors import ConfirmationError, ConflictError, EducloudError, NotFoundError, ProfileError
@@ -99,6 +99,7 @@ class Broker:
             sight=Sight(cloud, clock, period_s=config.busy_poll_s, on_health=self._on_health),
         )
         self.limits = Limits(self._parts)
+        self._timekeeper = Timekeeper(self._parts, self.limits)
         self.volumes = Volumes(self._parts)
         self.oversight = Oversight(self._parts)
         self.doctor = Doctor(self._parts)
@@ -121,11 +122,13 @@ class Broker:
 
         await parts.store.transact(found)
         self._reconciler.start()
+        self._timekeeper.start()
         self.oversight.start()
 
     async def close(self) -> None:
         """Stop reconciling; jobs in flight stay recorded and are taken up by the next broker."""
         await self.oversight.close()
+        await self._timekeeper.close()
         await self._reconciler.close()
         self._parts.sight.close()
         await self._parts.store.close()
@@ -194,7 +197,7 @@ class Broker:
             elif lease.profile != profile:
                 lease = self._with_profile(tx, lease, profile)
             if request.start:
-                lease = want(tx, lease, Target.RUNNING)
+                lease = want(tx, lease, Target.RUNNING, who=person)
             return snapshot.wire_lease(tx, self._parts, tx.lease(lease.id) or lease)
 
         return await self._changing(ensure)
@@ -252,7 +255,7 @@ class Broker:
             profile = next((each for each in self._profiles if each.name == lease.profile.name), lease.profile)
             if kind is JobKind.START and profile != lease.profile:
                 lease = self._with_profile(tx, lease, profile)
-            return snapshot.wire_lease(tx, self._parts, want(tx, lease, TARGET_OF[kind]))
+            return snapshot.wire_lease(tx, self._parts, want(tx, lease, TARGET_OF[kind], who=person))
 
         return await self._changing(change)
 
@@ -281,16 +284,7 @@ class Broker:
 
     async def extend(self, person: str, lease_id: str) -> wire.Lease:
         """Keep: give a running lease its profile's full time again from now."""
-
-        def change(tx: Transaction) -> wire.Lease:
-            lease = self._own(tx, person, lease_id)
-            if lease.status is not Status.RUNNING or lease.target is not Target.RUNNING:
-                raise ConflictError("The machine is not running.", next_step="Press Start.")
-            until = tx.now() + timedelta(seconds=lease.profile.time_limit_s)
-            tx.put_lease(replace(lease, expires_at=until))
-            return snapshot.wire_lease(tx, self._parts, tx.lease(lease_id) or lease)
-
-        return await self._changing(change)
+        return await self.limits.keep(person, lease_id)
 
     async def console(self, person: str, lease_id: str) -> wire.Console:
         """Return the console output of the present instance."""

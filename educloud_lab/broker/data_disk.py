@@ -7,7 +7,6 @@ refused and explained.
 
 from __future__ import annotations
 
-from educloud_lab.broker import contact
 from educloud_lab.broker.run import Run
 from educloud_lab.broker.scripts import disk as scripts
 from educloud_lab.broker.scripts.grammar import read_answer
@@ -207,8 +206,3 @@ async def mount(run: Run) -> None:
         )
     now = await run.parts.store.transact(lambda tx: tx.now())
     await run.put_volume("mounted", stage=VolumeStage.MOUNTED, last_mounted_at=now)
-
-
-async def finish(run: Run) -> None:
-    """Wait for the proof of the machine's own host key: nobody is let in before."""
-    await contact.verified(run)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from educloud_lab.broker.intents import DIED
+from educloud_lab.broker.limits_view import action_reasons
+from educloud_lab.broker.sessions import duration
 from educloud_lab.domain.job import JobKind
 from educloud_lab.domain.lease import PHASES, Phase, Status, Target
 from educloud_lab.ports.records import JobRecord, LeaseRecord
 from educloud_lab.wire import models as wire
 
 _WORDS = {JobKind.START: "starting", JobKind.STOP: "going to sleep", JobKind.DELETE: "being deleted"}
+_LIMITS = {
+    "time-limit": "Its time is over",
+    "idle-limit": "Nothing happens on it",
+    "never-connected": "Nobody has connected to it",
+}
 _NEXT = {Target.RUNNING: "starts", Target.STOPPED: "is put to sleep", Target.DELETED: "is deleted"}
 
 
@@ -35,8 +44,8 @@ def headline(lease: LeaseRecord, job: JobRecord | None) -> str:
         return "Starting the machine"
     if phase is Phase.DELETING:
         return "Deleting the machine; the data volume is kept"
-    if lease.reason == "time-limit":
-        return "Its time is over: the machine is being put to sleep"
+    if lease.reason in _LIMITS:
+        return f"{_LIMITS[lease.reason]}: the machine is being put to sleep"
     if lease.reason == DIED:
         return "The machine stopped by itself; putting things in order"
     return "Putting the machine to sleep"
@@ -45,12 +54,16 @@ def headline(lease: LeaseRecord, job: JobRecord | None) -> str:
 def _asleep(lease: LeaseRecord) -> str:
     if lease.reason == "time-limit":
         return "Asleep: its time limit was reached"
+    if lease.reason == "idle-limit":
+        return f"Asleep: nothing happened on it for {duration(lease.profile.idle_limit_s)}"
+    if lease.reason == "never-connected":
+        return f"Asleep: nobody connected to it within {duration(lease.profile.first_connection_limit_s)}"
     if lease.reason == DIED:
         return "The machine stopped by itself; Start brings it back"
     return "Asleep"
 
 
-def actions(lease: LeaseRecord) -> list[wire.ActionState]:
+def actions(lease: LeaseRecord, now: datetime) -> list[wire.ActionState]:
     """Return every action with whether it can be asked for now, and why not."""
     phase = PHASES[lease.target, lease.status]
     ready = phase is Phase.READY
@@ -69,8 +82,8 @@ def actions(lease: LeaseRecord) -> list[wire.ActionState]:
     elif nothing and phase in _RESTING:
         reasons[wire.Action.DELETE] = "There is no machine."
     if not ready:
-        reasons[wire.Action.EXTEND] = "It is not running."
         reasons[wire.Action.TERMINAL] = "Possible when the machine is ready."
+    reasons |= action_reasons(lease, now)
     for action in _NOT_YET:
         reasons[action] = "Not possible now."
     if lease.instance_id is None:
@@ -81,9 +94,6 @@ def actions(lease: LeaseRecord) -> list[wire.ActionState]:
 
 
 _NOT_YET = (
-    wire.Action.BUSY,
-    wire.Action.EXEMPT,
-    wire.Action.END_EXEMPTION,
     wire.Action.SNAPSHOT,
     wire.Action.RESTORE,
     wire.Action.GROW,

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-from educloud_lab.broker import contact, data_disk, data_volume, machine, stop
+from educloud_lab.broker import contact, data_disk, data_volume, guard, machine, stop
 from educloud_lab.broker.intents import DIED, unfinished_to
 from educloud_lab.broker.outcomes import Verdict, verdict_for, waiting_text
 from educloud_lab.broker.parts import Parts
 from educloud_lab.broker.run import Run, StepFunction, Superseded
+from educloud_lab.broker.sessions import begun, ended
 from educloud_lab.domain.errors import EducloudError, StaleClaimError, StoreError, VolumeBusyError, VolumeError
 from educloud_lab.domain.job import (
     BUSY_STATUS,
@@ -41,7 +42,7 @@ _START: Final[dict[str, StepFunction]] = {
     "disk": data_disk.find,
     "format": data_disk.make_file_system,
     "mount": data_disk.mount,
-    "ready": data_disk.finish,
+    "ready": guard.finish,
 }
 _STOP: Final[dict[str, StepFunction]] = {
     "sessions": stop.close_sessions,
@@ -167,8 +168,7 @@ class Jobs:
 
     def _reached(self, run: Run, lease: LeaseRecord, now: datetime) -> LeaseRecord:
         if run.job.kind is JobKind.START:
-            until = now + timedelta(seconds=lease.profile.time_limit_s)
-            return replace(lease, status=Status.RUNNING, problem=None, reason="", started_at=now, expires_at=until)
+            return begun(replace(lease, status=Status.RUNNING, problem=None, reason=""), now)
         gone = bool(run.notes.get("gone"))
         stays_off = run.job.kind is JobKind.DELETE or (gone and lease.root_device_type != "instance-store")
         problem = lease.problem if lease.reason == DIED else None
@@ -176,9 +176,8 @@ class Jobs:
             machine.without_instance(lease) if gone else replace(lease, instance_state="stopped", address=None),
             status=Status.NEW if stays_off else Status.STOPPED,
             problem=problem,
-            started_at=None,
-            expires_at=None,
         )
+        lease = ended(lease)
         return lease if run.job.kind is JobKind.STOP else replace(lease, root_device_type="", image_id="")
 
     def _rows(self, tx: Transaction, run: Run) -> tuple[JobRecord, LeaseRecord]:

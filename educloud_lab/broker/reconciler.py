@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from educloud_lab.broker.auditing import BROKER, audit
 from educloud_lab.broker.clock import wait_event
 from educloud_lab.broker.intents import DIED, ensure_job, want
 from educloud_lab.broker.parts import Parts
@@ -101,18 +102,16 @@ class Reconciler:
                 self._queue.add(job_id)
 
     def _sweep(self, tx: Transaction) -> bool:
-        """End sessions whose time is over; make the jobs that targets need."""
+        """Make the jobs that targets need. The limits of what runs are the timekeeper's."""
         changed = False
         now = tx.now()
         for lease in tx.leases(course=self._parts.course):
             over = lease.expires_at is not None and lease.expires_at <= now
-            if over and lease.status is Status.RUNNING and lease.target is Target.RUNNING:
-                want(tx, lease, Target.STOPPED, reason="time-limit")
-                changed = True
-            elif over and lease.status is Status.FAILED:
+            if over and lease.status is Status.FAILED:
                 # A machine left running after a failure ends as well; when that fails too, again after a while.
                 again = now + timedelta(seconds=_END_AGAIN_S)
                 target = Target.STOPPED if lease.target is Target.RUNNING else lease.target
+                audit(tx, who=BROKER, what="lease.suspend", lease=lease, detail="time-limit, after a failure")
                 want(tx, replace(lease, expires_at=again), target, reason="time-limit")
                 changed = True
             elif lease.status is not Status.FAILED and tx.job_in_flight(lease.id) is None:
@@ -167,4 +166,5 @@ class Reconciler:
             next_step="Start brings it back; the console log may say why it stopped.",
             at=tx.now(),
         )
+        audit(tx, who=BROKER, what="lease.died", lease=lease, subject=lease.instance_id or "", detail=why)
         want(tx, replace(lease, problem=problem), Target.STOPPED, reason=DIED)

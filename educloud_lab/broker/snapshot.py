@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from educloud_lab.broker.headlines import actions, headline
+from educloud_lab.broker.limits_view import wire_limits
 from educloud_lab.broker.parts import Parts
 from educloud_lab.domain.errors import EducloudError
 from educloud_lab.domain.job import TITLES, HostKeyStage, StepState
@@ -158,11 +159,11 @@ def wire_lease(tx: Transaction, parts: Parts, lease: LeaseRecord) -> wire.Lease:
         login=f"{lease.profile.login_user}@{lease.address}" if lease.address else None,
         started_at=lease.started_at,
         expires_at=lease.expires_at,
-        limits=None,
+        limits=wire_limits(lease, now),
         finding=None,
         snapshots=[],
         bin=[],
-        actions=actions(lease),
+        actions=actions(lease, now),
         updated_at=lease.updated_at,
     )
 

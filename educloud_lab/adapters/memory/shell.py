@@ -11,6 +11,8 @@ from educloud_lab.adapters.memory.cloud import MemoryCloud
 from educloud_lab.adapters.memory.machines import MemoryDisk, MemoryMachine, fake_key
 from educloud_lab.broker.scripts import disk as disk_scripts
 from educloud_lab.broker.scripts import first_contact
+from educloud_lab.broker.scripts import guard as guard_scripts
+from educloud_lab.broker.scripts import presence as presence_scripts
 from educloud_lab.domain.errors import HostKeyError, LoginRefusedError, MachineUnreachableError
 from educloud_lab.domain.naming import disk_serial
 from educloud_lab.ports.shell import Completed, GatewayAddress, Grant, KeyPairText
@@ -254,6 +256,24 @@ class MemoryConnection:
         machine.mounts.pop(arguments[1], None)
         return 0, ["state free", "holders -"]
 
+    def _guard(self, arguments: list[str]) -> tuple[int, list[str]]:
+        machine = self._machine
+        if machine.no_guard:
+            return 72, []
+        wish = (int(arguments[0]), int(arguments[1]))
+        machine.guard = max(machine.guard, wish) if machine.guard is not None else wish
+        return 0, [f"until {machine.guard[1]}", "survives yes"]
+
+    def _tell(self, arguments: list[str]) -> tuple[int, list[str]]:
+        self._machine.told.append(arguments[0])
+        return 0, ["terminals 1"]
+
+    def _load(self, _arguments: list[str]) -> tuple[int, list[str]]:
+        machine = self._machine
+        uptime_s = self._shell.cloud.clock.monotonic_s() - machine.ssh_up_at_s + 10
+        ticks = round(machine.work_ticks + machine.work_share * uptime_s * 100)
+        return 0, [f"load {machine.load:.2f}", "cores 1", f"uptime {uptime_s:.2f}", f"ticks {ticks}"]
+
     async def open_pty(
         self, *, columns: int, rows: int, term: str = "xterm-256color", environment: Mapping[str, str] | None = None
     ) -> MemoryPty:
@@ -320,6 +340,9 @@ _Script = Callable[[MemoryConnection, list[str]], tuple[int, list[str]]]
 _SCRIPTS: dict[str, tuple[str, _Script]] = {
     first_contact.OWN_HOST_KEY: ("own-host-key", MemoryConnection._own_key),
     first_contact.SWITCH_HOST_KEY: ("switch-host-key", MemoryConnection._switch),
+    guard_scripts.ARM: ("guard", MemoryConnection._guard),
+    presence_scripts.TELL: ("tell", MemoryConnection._tell),
+    presence_scripts.LOAD: ("load", MemoryConnection._load),
     disk_scripts.PROBE: ("probe", MemoryConnection._probe),
     disk_scripts.FORMAT: ("format", MemoryConnection._format),
     disk_scripts.MOUNT: ("mount", MemoryConnection._mount),

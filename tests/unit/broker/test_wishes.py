@@ -146,10 +146,13 @@ async def test_the_time_limit_puts_the_machine_to_sleep_and_keep_moves_it(world)
     await world.until(broker, "ready")
 
 
-async def test_a_computer_that_slept_past_the_limit_finds_it_at_once(world):
+async def test_a_computer_that_slept_past_the_limit_warns_and_then_puts_the_machine_to_sleep(world):
     broker, _ = await ready(world)
     world.clock.jump(PROFILE.time_limit_s + 3600)
-    await world.until(broker, "asleep", limit_s=60)
+    woke_s = world.clock.monotonic_s()
+    asleep = await world.until(broker, "asleep", limit_s=120)
+    assert "time limit" in asleep.headline
+    assert world.clock.monotonic_s() - woke_s >= PROFILE.warn_before_s[-1]
 
 
 async def test_a_changed_host_key_is_refused_and_explained(world):
