@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.contracts.model.story import Story
 
 ROUNDS = 12
+LIMIT_S = 7200.0
 SETTLED = {Target.RUNNING: (Status.RUNNING,), Target.STOPPED: (Status.STOPPED, Status.NEW), Target.DELETED: (Status.NEW,)}
 
 
@@ -145,7 +146,7 @@ async def converge(story: Story) -> None:
         await world.start_process()
     for _ in range(ROUNDS):
         try:
-            await world.clock.drive(lambda: _settled(story), limit_s=1800)
+            await world.clock.drive(lambda: _settled(story), limit_s=LIMIT_S)
         except TimeoutError as error:
             raise Violation(f"it does not come to rest: {state(story)}") from error
         found = await now(story, people=True)
@@ -159,7 +160,7 @@ async def converge(story: Story) -> None:
     else:
         raise Violation(f"pressing again does not help: {state(story)}")
     await world.clock.advance(200)  # a machine that died unseen is found by a look
-    await world.clock.drive(lambda: _settled(story), limit_s=1800)
+    await world.clock.drive(lambda: _settled(story), limit_s=LIMIT_S)
     _check_end(story, Violation)
 
 

@@ -82,6 +82,7 @@ class Story:
         self.written = 0
         self.rebooted: set[str] = set()
         self.calls = 0
+        self.failed = False
         self._names = self.world.same_every_time()
         self._names.__enter__()
         self.run(self._begin())
