@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from educloud_lab.ports.records import AuditRecord, LeaseRecord
+from educloud_lab.domain.job import VOLUME_KINDS, Outcome
+from educloud_lab.ports.records import AuditRecord, JobRecord, LeaseRecord
 from educloud_lab.ports.store import Transaction
 
 BROKER: Final = "broker"
@@ -63,6 +64,35 @@ def audit(
             detail=_cut(detail, DETAIL_LENGTH),
         )
     )
+
+
+class Seldom:
+    """Says which of many repetitions is worth a line.
+
+    Parameters
+    ----------
+    period_s : the same thing is new again after so long.
+    """
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._last: dict[tuple[str, ...], float] = {}
+
+    def is_new(self, thing: tuple[str, ...], now_s: float) -> bool:
+        """Say whether it was not told of lately, and remember that it was now."""
+        self._last = {key: at for key, at in self._last.items() if now_s - at < self._period_s}
+        new = thing not in self._last
+        self._last.setdefault(thing, now_s)
+        return new
+
+
+def job_ended(tx: Transaction, job: JobRecord, lease: LeaseRecord, outcome: Outcome, *, code: str = "ok") -> None:
+    """Append how a job ended: with which result, and in how many attempts."""
+    volume = tx.volume_of(lease.id) if job.kind in VOLUME_KINDS else None
+    subject = (volume.cloud_id if volume is not None else lease.instance_id) or ""
+    detail = f"attempts: {job.attempts}"
+    what = f"job.{job.kind}.{outcome}"
+    audit(tx, who=job.asked_by, what=what, lease=lease, subject=subject, result=code, detail=detail)
 
 
 def _cut(text: str, most: int) -> str:

@@ -9,8 +9,10 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from educloud_lab.broker import grants, snapshot
+from educloud_lab.broker.auditing import Seldom, audit
 from educloud_lab.broker.clock import wait_event
 from educloud_lab.broker.config import BrokerConfig
 from educloud_lab.broker.doctor import Doctor
@@ -40,6 +42,7 @@ from educloud_lab.wire import models as wire
 _log = logging.getLogger(__name__)
 _GIB = 1024**3
 _USER_CA = "user-ca"
+_CONSOLE_S = 600.0  # an open console asks every few seconds: one line of the audit log for each time so long
 
 
 class Broker:
@@ -83,6 +86,7 @@ class Broker:
         self._profiles = tuple(profiles)
         self._profile_problems = tuple(profile_problems)
         self._watchers = 0
+        self._consoles = Seldom(_CONSOLE_S)
         cloud = paced(cloud, Pace(store, clock, config))
         self._parts = Parts(
             store=store,
@@ -288,19 +292,34 @@ class Broker:
 
     async def console(self, person: str, lease_id: str) -> wire.Console:
         """Return the console output of the present instance."""
-        lease, now = await self._parts.store.transact(lambda tx: (self._own(tx, person, lease_id), tx.now()))
-        if lease.instance_id is None:
-            raise ConflictError("There is no machine, so it has no console.", next_step="Press Start.")
+        new = self._consoles.is_new((person, lease_id), self._parts.clock.monotonic_s())
+
+        def read(tx: Transaction) -> tuple[LeaseRecord, datetime]:
+            lease = self._own(tx, person, lease_id)
+            if lease.instance_id is None:
+                raise ConflictError("There is no machine, so it has no console.", next_step="Press Start.")
+            if new:
+                audit(tx, who=person, what="console.read", lease=lease, subject=lease.instance_id)
+            return lease, tx.now()
+
+        lease, now = await self._parts.store.transact(read)
+        assert lease.instance_id is not None
         text = await self._parts.cloud.console_output(lease.instance_id)
         return wire.Console(lease_id=lease_id, text=text, read_at=now)
 
     async def grant(self, person: str, lease_id: str) -> Grant:
         """Give a ten-minute permission to connect to the person's own running machine."""
-        lease, now = await self._parts.store.transact(lambda tx: (self._own(tx, person, lease_id), tx.now()))
-        if lease.status is not Status.RUNNING or lease.target is not Target.RUNNING:
-            raise ConflictError(
-                "The machine is not running.",
-                kept="Your files are safe.",
-                next_step="Press Start and wait until it is ready.",
-            )
+
+        def give(tx: Transaction) -> tuple[LeaseRecord, datetime]:
+            lease = self._own(tx, person, lease_id)
+            if lease.status is not Status.RUNNING or lease.target is not Target.RUNNING:
+                raise ConflictError(
+                    "The machine is not running.",
+                    kept="Your files are safe.",
+                    next_step="Press Start and wait until it is ready.",
+                )
+            audit(tx, who=person, what="grant.given", lease=lease, subject=lease.instance_id or "")
+            return lease, tx.now()
+
+        lease, now = await self._parts.store.transact(give)
         return grants.person_grant(self._parts, lease, now)

@@ -7,6 +7,7 @@ refused and explained.
 
 from __future__ import annotations
 
+from educloud_lab.broker.auditing import audit
 from educloud_lab.broker.run import Run
 from educloud_lab.broker.scripts import disk as scripts
 from educloud_lab.broker.scripts.grammar import read_answer
@@ -162,7 +163,10 @@ def _spend(tx: Transaction, run: Run) -> bool:
             and permit.file_system_uuid == volume.file_system_uuid
         )
         if exact and permit.spent_at is None and volume.formatted_at is None:
-            return tx.spend_permit(permit.id)
+            spent = tx.spend_permit(permit.id)
+            if spent:
+                audit(tx, who=run.job.asked_by, what="permit.spent", lease=lease, subject=volume.cloud_id)
+            return spent
     return False
 
 

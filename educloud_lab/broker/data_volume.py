@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 
+from educloud_lab.broker.auditing import audit
 from educloud_lab.broker.making import Making, find_or_create
 from educloud_lab.broker.run import Run
 from educloud_lab.broker.tags import GONE, volume_nonce, volume_tags
@@ -295,6 +296,7 @@ async def _grant_permit(run: Run, volume_id: str) -> None:
                         granted_at=tx.now(),
                     )
                 )
+                audit(tx, who=run.job.asked_by, what="permit.granted", lease=lease, subject=volume_id)
             volume = replace(volume, file_system_uuid=chosen)
         mounted = volume.stage is VolumeStage.MOUNTED
         tx.put_volume(volume if mounted else replace(volume, stage=VolumeStage.ATTACHED))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
+from educloud_lab.broker.auditing import audit
 from educloud_lab.domain.job import BUSY_STATUS, KIND_FOR, StepState, step_names, wanted_job
 from educloud_lab.domain.lease import Status, Target
 from educloud_lab.ports.records import JobRecord, LeaseRecord, StepRecord
@@ -19,7 +20,7 @@ def new_id() -> str:
     return secrets.token_hex(6)
 
 
-def ensure_job(tx: Transaction, lease: LeaseRecord) -> JobRecord | None:
+def ensure_job(tx: Transaction, lease: LeaseRecord, *, who: str = "") -> JobRecord | None:
     """Return the job in flight, made when the target needs one and none is there; None when nothing is needed."""
     job = tx.job_in_flight(lease.id)
     if job is not None:
@@ -38,14 +39,19 @@ def ensure_job(tx: Transaction, lease: LeaseRecord) -> JobRecord | None:
         scope=f"{kind}:{lease.profile.name}:{again}",
         created_at=now,
         next_attempt_at=now,
+        asked_by=who,
     )
     names = step_names(kind, has_volume=volume is not None)
     tx.add_job(job, [StepRecord(job_id=job.id, position=i, name=name) for i, name in enumerate(names)])
     return job
 
 
-def want(tx: Transaction, lease: LeaseRecord, target: Target, *, reason: str = "") -> LeaseRecord:
-    """Set a lease's target and make sure that something leads there; a failed lease is taken up again."""
+def want(tx: Transaction, lease: LeaseRecord, target: Target, *, reason: str = "", who: str = "") -> LeaseRecord:
+    """Set a lease's target and make sure that something leads there; a failed lease is taken up again.
+
+    ``who`` is the person who asks, '' when the broker decides. A person's wish is audited when it changes something:
+    pressing Start on what starts already is the same Start.
+    """
     status = lease.status
     if status is Status.FAILED:
         # What is true is found out by the job's own steps; any status that needs the job will do.
@@ -55,9 +61,11 @@ def want(tx: Transaction, lease: LeaseRecord, target: Target, *, reason: str = "
         changed = replace(changed, problem=None)
     if changed != lease:
         tx.put_lease(changed)
-    job = ensure_job(tx, changed)
-    if job is not None and job.next_attempt_at > tx.now():
-        tx.put_job(replace(job, next_attempt_at=tx.now()))
+        if who:
+            audit(tx, who=who, what=f"lease.{KIND_FOR[target]}", lease=changed, subject=changed.instance_id or "")
+    job = ensure_job(tx, changed, who=who)
+    if job is not None:
+        tx.hasten_job(job.id, leave_queue=target is not Target.RUNNING)
     return tx.lease(lease.id) or changed
 
 

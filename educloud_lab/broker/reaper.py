@@ -204,8 +204,8 @@ class Reaper:
             row = replace(row, state=OrphanState.REAPING, acted_at=now)
             self._put(tx, decided.survey, row, "orphan.reap", who)
         for row in todo.quarantine:
-            lease_id = decided.survey.found[row.cloud_id][1].lease_id
-            tx.put_shelved(self._shelf_item(tx, row.cloud_id, lease_id, view, reason="orphan", person=row.person))
+            named = decided.survey.found[row.cloud_id][1].lease_id
+            tx.put_shelved(self._shelf_item(tx, row.cloud_id, named, view, reason="orphan", person=row.person))
             row = replace(row, state=OrphanState.QUARANTINED, acted_at=now)
             self._put(tx, decided.survey, row, "orphan.quarantine", who)
         return Outcome(todo, decided.survey, tuple(tx.orphans()))

@@ -121,7 +121,7 @@ class Transaction(Protocol):
         """Insert or replace; the key is the cloud's id."""
 
     def add_audit(self, record: AuditRecord) -> None:
-        """Append to the audit log. There is no way to change or remove what is in it."""
+        """Append to the audit log, without moving the version. There is no way to change or remove what is in it."""
 
     def audits(
         self, *, course: str, lease_id: str | None = None, before_id: int | None = None, limit: int = 100

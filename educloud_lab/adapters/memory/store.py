@@ -134,7 +134,6 @@ class _MemoryTransaction:
         self.tables.orphans[orphan.cloud_id] = orphan
 
     def add_audit(self, record: AuditRecord) -> None:
-        self.changed = True
         number = len(self.tables.audits) + 1
         self.tables.audits[number] = replace(record, id=number)
 

@@ -165,8 +165,7 @@ class SqlTransaction:
         upsert(self._connection, t.orphans, orphan)
 
     def add_audit(self, record: AuditRecord) -> None:
-        """Append."""
-        self.changed = True
+        """Append. The version stays: nothing that anybody watches has changed by it."""
         values = to_row(record)
         del values["id"]  # the database counts
         self._connection.execute(insert(t.audits).values(values))
