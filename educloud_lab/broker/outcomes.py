@@ -40,6 +40,8 @@ VERDICTS: Final[dict[type[errors.EducloudError], tuple[Verdict, Verdict]]] = {
     errors.CloudNotFoundError: (_L, _R),
     errors.CloudStateError: (_L, _R),
     errors.CloudRefusedError: (_F, _R),
+    errors.CloudTakesNoTagsError: (_L, _R),
+    errors.CannotGrowError: (_F, _R),
     errors.ShellError: (_L, _L),
     errors.MachineUnreachableError: (_L, _L),
     errors.NeverAnsweredError: (_F, _F),
