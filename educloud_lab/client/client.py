@@ -102,6 +102,23 @@ class Client:
         """Return the console output of its instance."""
         return self._ask("GET", f"leases/{lease_id}/console", wire.Console).text
 
+    def audit(self, lease_id: str | None = None, *, before: int | None = None, limit: int = 100) -> wire.AuditPage:
+        """Return the audit log of one lease, or (for those who oversee it) of the course, newest first."""
+        path = "audit" if lease_id is None else f"leases/{lease_id}/audit"
+        return self._ask("GET", f"{path}?limit={limit}" + (f"&before={before}" if before else ""), wire.AuditPage)
+
+    def orphans(self) -> wire.OrphanReport:
+        """Return what is in the cloud and belongs to nobody. For those who oversee the course."""
+        return self._ask("GET", "orphans", wire.OrphanReport)
+
+    def reap(self, *, dry_run: bool = True, only: list[str] | None = None) -> wire.OrphanReport:
+        """Look now; say what would be done, or do it to what is due (``only``: to these). For instructors."""
+        return self._ask("POST", "orphans/reap", wire.OrphanReport, wire.ReapRequest(dry_run=dry_run, only=only))
+
+    def shelf(self) -> wire.Shelf:
+        """Return bin and quarantine. For those who oversee the course."""
+        return self._ask("GET", "shelf", wire.Shelf)
+
     def wait(self, lease_id: str, *, phase: str = "ready", timeout_s: float = 300.0) -> wire.Lease:
         """Return the lease once it is in a phase.
 

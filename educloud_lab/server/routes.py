@@ -17,6 +17,7 @@ from educloud_lab.server.actions import DeleteHandler, ExtendHandler, StartHandl
 from educloud_lab.server.console import ConsoleHandler
 from educloud_lab.server.hello import HelloHandler
 from educloud_lab.server.leases import LeasesHandler
+from educloud_lab.server.oversight import AuditHandler, LeaseAuditHandler, OrphansHandler, ReapHandler, ShelfHandler
 from educloud_lab.server.snapshot import SnapshotHandler
 from educloud_lab.server.socket import SocketHandler
 
@@ -82,6 +83,24 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("leases/{lease_id}/extend", ExtendHandler, "POST", "Keep: the full time again from now", reply="Lease"),
     Route("leases/{lease_id}/console", ConsoleHandler, "GET", "Console output of the instance", reply="Console"),
+    Route(
+        "leases/{lease_id}/audit",
+        LeaseAuditHandler,
+        "GET",
+        "Audit log of one lease, newest first (`?before=ID&limit=N`); the own one, or one of an overseen course",
+        reply="AuditPage",
+    ),
+    Route("audit", AuditHandler, "GET", "Audit log of the course; for those who oversee it", reply="AuditPage"),
+    Route("orphans", OrphansHandler, "GET", "What is in the cloud and belongs to nobody", reply="OrphanReport"),
+    Route(
+        "orphans/reap",
+        ReapHandler,
+        "POST",
+        "Look now; say what would be done (the default), or do it; for instructors",
+        request="ReapRequest",
+        reply="OrphanReport",
+    ),
+    Route("shelf", ShelfHandler, "GET", "Bin and quarantine of the course; for those who oversee it", reply="Shelf"),
     Route(
         "socket",
         SocketHandler,
