@@ -160,9 +160,16 @@ class CannotGrowError(CloudRefusedError):
 
 
 class ShellError(EducloudError):
-    """The machine did not do what was asked over SSH."""
+    """The machine did not do what was asked over SSH.
+
+    ``side`` says where it went wrong ("machine", "gateway", "" when unknown), ``cause`` how, in one word of
+    ``CAUSES``, for the doctor.
+    """
 
     code = "shell"
+    CAUSES = ("", "refused", "silent", "lost", "not-permitted")
+    side = ""
+    cause = ""
 
 
 class MachineUnreachableError(ShellError):

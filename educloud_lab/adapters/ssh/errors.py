@@ -150,7 +150,9 @@ def translate(exc: BaseException, who: str) -> ShellError | None:
     for kind in type(exc).__mro__:
         make = TRANSLATIONS.get(kind)
         if make is not None:
-            return make(exc, who)
+            error = make(exc, who)
+            error.side, error.cause = _where(exc, who)
+            return error
     return None
 
 
@@ -172,6 +174,21 @@ def translating(who: str) -> Iterator[None]:
         if translated is None:
             raise  # a fault of our own must stay visible as one
         raise translated from exc
+
+
+def _where(exc: BaseException, who: str) -> tuple[str, str]:
+    """Return which side it was and how, for the doctor; a gateway's word about a machine's port is ours or sshd's."""
+    side = who.rpartition(" ")[2]
+    if isinstance(exc, asyncssh.ChannelOpenError):
+        if exc.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+            return "gateway", "not-permitted"
+        refused = "refused" in str(exc.reason).lower()
+        return "machine", "refused" if refused else "silent"
+    if isinstance(exc, ConnectionRefusedError):
+        return side, "refused"
+    if isinstance(exc, TimeoutError):
+        return side, "silent"
+    return side, "lost" if isinstance(exc, (asyncssh.ConnectionLost, OSError)) else ""
 
 
 def _reason(exc: BaseException) -> str:
