@@ -114,6 +114,7 @@ PROBE_FORMS: Final = {
 
 FORMAT: Final = (
     _FIND
+    + _LOOK_FOR_DATA
     + """# $1 serial, $2 UUID, $3 size in bytes; the permit was spent before this was sent
 find_disk "$1" || exit 70
 disk=$dev/$name
@@ -124,6 +125,10 @@ read -r sectors <"$sys/block/$name/size"
 # A last look under the lock: nothing may have come between the probe and now.
 found=$(wipefs -n "$disk" 2>/dev/null) || exit 72
 [ -z "$found" ] || exit 72
+zeros=yes
+look_for_data 0 4194304
+look_for_data $((sectors * 512 - 1048576)) 1048576
+[ "$zeros" = yes ] || exit 72
 mkfs.ext4 -q -m 0 -U "$2" -L educloud-data -E nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 \\
   "$disk" </dev/null >/dev/null || exit 73
 sync "$disk" 2>/dev/null || sync
