@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-from educloud_lab.broker import contact, data_disk, data_volume, guard, machine, stop
+from educloud_lab.broker import contact, data_disk, data_volume, guard, machine, queue, stop
+from educloud_lab.broker.auditing import job_ended
 from educloud_lab.broker.intents import DIED, unfinished_to
 from educloud_lab.broker.outcomes import Verdict, verdict_for, waiting_text
 from educloud_lab.broker.parts import Parts
@@ -159,10 +160,13 @@ class Jobs:
             now = tx.now()
             job, lease = self._rows(tx, run)
             tx.put_job(replace(job, ended_at=now, outcome=Outcome.DONE, waiting_for=""))
+            job_ended(tx, job, lease, Outcome.DONE)
             if job.attempts <= 1:
                 tx.add_duration(job.scope, "", (now - job.created_at).total_seconds())
             if job.kind not in VOLUME_KINDS:
                 tx.put_lease(self._reached(run, lease, now))
+            if job.kind in (JobKind.STOP, JobKind.DELETE):
+                queue.freed(tx, lease)
 
         await run.commit("job done", record)
 
@@ -188,13 +192,17 @@ class Jobs:
 
     async def _supersede(self, run: Run) -> None:
         def record(tx: Transaction) -> None:
-            job, _ = self._rows(tx, run)
+            job, lease = self._rows(tx, run)
             unfinished_to(tx, job.id, StepState.TODO)
             tx.put_job(replace(job, ended_at=tx.now(), outcome=Outcome.SUPERSEDED, waiting_for=""))
+            job_ended(tx, job, lease, Outcome.SUPERSEDED)
 
         await run.commit("job superseded", record)
 
     async def _failed(self, run: Run, error: EducloudError) -> None:
+        if isinstance(error, queue.NoRoomError):
+            await run.commit("place in the queue", lambda tx: self._park(tx, run, error))
+            return
         verdict = verdict_for(error, run.job.kind)
         strikes = run.job.strikes + (verdict is Verdict.RETRY_LIMITED)
         if verdict is Verdict.FAIL or strikes > self._parts.config.limited_retries:
@@ -216,6 +224,10 @@ class Jobs:
 
         await run.commit("retry later", later)
 
+    def _park(self, tx: Transaction, run: Run, error: queue.NoRoomError) -> None:
+        queue.park(tx, self._parts, run.job.id, error)
+        tx.renew_claim(run.claim, for_s=0)
+
     def _backoff_s(self, attempts: int) -> float:
         config = self._parts.config
         most = min(config.backoff_most_s, config.backoff_first_s * 2 ** min(attempts, 16))
@@ -225,6 +237,7 @@ class Jobs:
         job, lease = self._rows(tx, run)
         unfinished_to(tx, job.id, StepState.FAILED)
         tx.put_job(replace(job, ended_at=tx.now(), outcome=Outcome.FAILED, waiting_for=""))
+        job_ended(tx, job, lease, Outcome.FAILED, code=error.code)
         if job.kind in VOLUME_KINDS:
             # The machine goes on as it was; what went wrong is told beside it.
             tx.put_lease(replace(lease, problem=_problem(tx, error)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from educloud_lab.broker import grants
+from educloud_lab.broker import grants, queue
 from educloud_lab.broker.run import Run
 from educloud_lab.broker.scripts.first_contact import user_data
 from educloud_lab.broker.tags import find_instance, instance_tags
@@ -106,9 +106,11 @@ async def boot(run: Run) -> None:
         elif seen.state is InstanceState.STOPPED:
             now_s = parts.clock.monotonic_s()
             if asked_s is None or now_s - asked_s > _ASK_AGAIN_S:
+                if asked_s is None:
+                    await queue.admit(run)
                 asked_s = now_s
                 run.notes["launched"] = True
-                await run.outside("start-instance", partial(parts.cloud.start_instance, seen.instance_id))
+                await queue.ask(run, "start-instance", partial(parts.cloud.start_instance, seen.instance_id))
         elif seen.state is InstanceState.PENDING:
             await run.say("The cloud is preparing the machine")
         else:
@@ -144,6 +146,7 @@ async def _find(run: Run) -> InstanceSeen | None:
 
 async def _launch(run: Run) -> InstanceSeen | None:
     parts, lease = run.parts, run.lease
+    await queue.admit(run)
     image = await _image(run, lease)
     bootstrap = await parts.store.transact(lambda tx: tx.secret(bootstrap_name(lease)))
     if bootstrap is None:
@@ -169,7 +172,14 @@ async def _launch(run: Run) -> InstanceSeen | None:
         await run.put_lease("instance intent", token_sent=True)
     run.check()
     run.notes["launched"] = True
-    seen = await run.outside("run-instance", lambda: parts.cloud.run_instance(spec, client_token=lease.client_token))
+    try:
+        seen = await queue.ask(
+            run, "run-instance", lambda: parts.cloud.run_instance(spec, client_token=lease.client_token)
+        )
+    except queue.NoRoomError:
+        if not lease.token_sent:  # the first time that this token was sent, and it made nothing
+            await run.put_lease("no room", token_sent=False)
+        raise
     await note(run, seen, image=image)
     return seen
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from educloud_lab.broker import queue
 from educloud_lab.broker.auditing import BROKER, audit
 from educloud_lab.broker.clock import wait_event
 from educloud_lab.broker.intents import DIED, ensure_job, want
@@ -95,6 +96,7 @@ class Reconciler:
         if sight.age_s() >= period_s and (self._watching is None or self._watching.done()):
             self._watching = asyncio.ensure_future(self._watch_machines())
         # Most passes find nothing to do; a transaction that changes nothing does not move the version.
+        await self._parts.store.transact(lambda tx: queue.tend(tx, self._parts))
         if await self._parts.store.transact(self._sweep):
             self._parts.changed.ring()
         for job_id in await self._parts.store.transact(lambda tx: tx.due_jobs()):

@@ -6,12 +6,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from educloud_lab.broker import queue
 from educloud_lab.broker.headlines import actions, headline
 from educloud_lab.broker.limits_view import wire_limits
 from educloud_lab.broker.parts import Parts
 from educloud_lab.domain.errors import EducloudError
 from educloud_lab.domain.job import TITLES, HostKeyStage, StepState
-from educloud_lab.domain.lease import PHASES, Problem
+from educloud_lab.domain.lease import PHASES, Phase, Problem
 from educloud_lab.domain.profile import MachineProfile
 from educloud_lab.ports.records import JobRecord, LeaseRecord, StepRecord, VolumeRecord
 from educloud_lab.ports.store import Transaction
@@ -57,7 +58,11 @@ def wire_profile(profile: MachineProfile) -> wire.MachineProfile:
 
 
 def wire_job(
-    job: JobRecord, steps: Sequence[StepRecord], history: Mapping[str, Sequence[float]], now: datetime
+    job: JobRecord,
+    steps: Sequence[StepRecord],
+    history: Mapping[str, Sequence[float]],
+    now: datetime,
+    place: wire.QueuePlace | None = None,
 ) -> wire.Job:
     """Return a job with its steps, estimates and progress."""
     in_flight = job.ended_at is None
@@ -92,7 +97,7 @@ def wire_job(
             )
             for step in steps
         ],
-        queue=None,
+        queue=place,
         progress=progress,
         estimate_s=left_s,
     )
@@ -131,7 +136,9 @@ def wire_lease(tx: Transaction, parts: Parts, lease: LeaseRecord) -> wire.Lease:
     """Return a lease for people."""
     now = tx.now()
     job, volume = tx.last_job(lease.id), tx.volume_of(lease.id)
-    shown_job = wire_job(job, tx.steps(job.id), tx.durations(job.scope), now) if job is not None else None
+    place = queue.place(tx, job) if job is not None else None
+    shown_job = wire_job(job, tx.steps(job.id), tx.durations(job.scope), now, place) if job is not None else None
+    on_its_way = PHASES[lease.target, lease.status] is Phase.STARTING
     pinned = lease.host_key_stage is HostKeyStage.PINNED
     key = lease.host_key if pinned else lease.bootstrap_key
     source = "pinned" if pinned else ("none" if lease.host_key_stage is HostKeyStage.NONE else "bootstrap")
@@ -148,7 +155,7 @@ def wire_lease(tx: Transaction, parts: Parts, lease: LeaseRecord) -> wire.Lease:
         target=lease.target.value,
         status=lease.status.value,
         phase=wire.Phase(PHASES[lease.target, lease.status].value),
-        headline=headline(lease, job),
+        headline=queue.headline(place) if place is not None and on_its_way else headline(lease, job),
         problem=wire_problem(lease.problem),
         job=shown_job,
         instance=_wire_instance(lease, visible=parts.sight.problem is None),

@@ -72,7 +72,7 @@ async def test_no_capacity_is_said_and_waited_for(world):
     await world.clock.drive(lambda: world.lease().problem is not None)
     lease = (await broker.snapshot(ANN)).leases[0]
     assert lease.phase == "starting"
-    assert "no room" in lease.headline
+    assert lease.headline == "Waiting for room in the cloud: 1st of 1"
     assert lease.job.next_attempt_at is not None
     await world.until(broker, "ready")
     assert world.lease().problem is None
