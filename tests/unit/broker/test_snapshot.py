@@ -86,7 +86,7 @@ async def test_waiting_for_room_is_shown_on_the_step_and_the_job(world):
     await world.clock.drive(lambda: world.lease().problem is not None)
     job = (await broker.snapshot(ANN)).leases[0].job
     waits = {step.name: step.waiting_for for step in job.steps}
-    assert "no room" in waits["instance"]
+    assert waits["instance"] == "Waiting for room in the cloud"
     assert job.next_attempt_at is not None
     await world.until(broker, "ready")
 
