@@ -316,6 +316,7 @@ STORIES: dict[str, Story] = {
 COUNT = max(len(STORIES), int(os.environ.get("EDUCLOUD_DISK_IMAGES", "40")))
 # Each of them once, then over and over with other places, sizes and bytes.
 IMAGES = [(number, list(STORIES)[number % len(STORIES)]) for number in range(COUNT)]
+IDS = [name if number < len(STORIES) else f"{name}-{number}" for number, name in IMAGES]
 
 
 @pytest.fixture
@@ -327,7 +328,7 @@ def helpers() -> Iterator[list[subprocess.Popen[bytes]]]:
         process.wait()
 
 
-@pytest.mark.parametrize(("number", "name"), IMAGES, ids=[f"{number}-{name}" for number, name in IMAGES])
+@pytest.mark.parametrize(("number", "name"), IMAGES, ids=IDS)
 async def test_formatted_once_or_never(
     number: int, name: str, tmp_path: Path, helpers: list[subprocess.Popen[bytes]]
 ) -> None:

@@ -13,6 +13,7 @@ from educloud_lab.adapters.ssh import AsyncsshAuthority, AsyncsshShell, ControlC
 from educloud_lab.domain.errors import HostKeyError, LoginRefusedError, MachineUnreachableError, ShellError
 from educloud_lab.gateway import Gateway, GatewayConfig
 from educloud_lab.ports.shell import GatewayAddress, Grant
+from tests.patience import LIMIT_S
 
 KEYS = AsyncsshAuthority()
 MACHINE = "172.16.77.5"
@@ -166,7 +167,7 @@ async def test_dropping_lines_cuts_a_live_connection(campus, control):
     await control.put_lines("lease-ab12", [campus.line(MACHINE, "ab12")])
     connection = await AsyncsshShell().connect(campus.grant())
     await control.drop_lines("lease-ab12")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         await connection.wait_closed()
     assert connection.closed
     await connection.close()

@@ -25,7 +25,7 @@ from educloud_lab.domain.errors import (
     ShellError,
 )
 from educloud_lab.ports.shell import Grant
-from tests.patience import until
+from tests.patience import LIMIT_S, until
 
 PRINCIPAL = "lease-ab12-g1"
 
@@ -119,7 +119,7 @@ async def connection(machine):
     await made.close()
 
 
-async def read_until(pty, expected: bytes, timeout_s=60.0) -> bytes:
+async def read_until(pty, expected: bytes, timeout_s=LIMIT_S) -> bytes:
     seen = b""
     async with asyncio.timeout(timeout_s):
         while expected not in seen:
@@ -267,7 +267,7 @@ async def test_a_terminal_answers_resizes_and_tells_its_end(connection):
     pty.write(b"stty size\n")
     await read_until(pty, b"40 120")
     pty.write(b"exit 5\n")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while await pty.read():
             pass
     assert pty.exit_status == 5
@@ -311,7 +311,7 @@ async def test_a_lost_connection_ends_everything_without_an_exit_status(tmp_path
                 child.kill()
     machine.process.kill()
     machine.process.wait(60)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while await pty.read():
             pass
         await connection.wait_closed()

@@ -33,8 +33,7 @@ from educloud_lab.localcloud.overview import look
 from educloud_lab.localcloud.service import LocalCloud
 from educloud_lab.localcloud.settings import Folders, Settings
 from educloud_lab.localcloud.tracing import NamesRequest
-
-LIMIT_S = 180.0
+from tests.patience import LIMIT_S
 
 
 class Watched:

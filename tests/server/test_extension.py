@@ -10,6 +10,7 @@ from traitlets.config import Config
 from educloud_lab import _jupyter_labextension_paths, _jupyter_server_extension_points
 from educloud_lab.app import local_cloud
 from educloud_lab.localcloud.errors import LocalCloudError
+from tests.patience import LIMIT_S
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ WRONG = [
 
 async def told(call):
     """Ask until the attempt in the background has failed."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while True:
             if problem := (await call("GET", "hello"))[1]["problem"]:
                 return problem

@@ -12,6 +12,7 @@ from tornado.websocket import websocket_connect
 from educloud_lab.domain import errors
 from educloud_lab.server.socket import MAX_SOCKETS, SETTING, SocketHandler
 from educloud_lab.wire import models as wire
+from tests.patience import LIMIT_S
 
 
 @pytest.fixture
@@ -33,13 +34,13 @@ async def connect(server, http_server_client, base_url):
 
 
 async def receive(socket):
-    message = await asyncio.wait_for(socket.read_message(), 60)
+    message = await asyncio.wait_for(socket.read_message(), LIMIT_S)
     return None if message is None else json.loads(message)
 
 
 async def settle(server):
     """Wait until the server has noticed that its sockets are gone."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while len(server.web_app.settings[SETTING]):  # noqa: ASYNC110 - the server has no event for a test to wait for
             await asyncio.sleep(0.01)
 
@@ -117,7 +118,7 @@ async def test_closed_sockets_leave_no_task_and_no_watch(connect, broker, server
         for socket in sockets:
             socket.close()
         await settle(server)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(LIMIT_S):
             while our_tasks():  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.01)
         assert broker.watchers == 0

@@ -21,6 +21,7 @@ from educloud_lab.server.connections import MachineConnections
 from educloud_lab.server.terminals import TerminalService, terminal_routes
 from educloud_lab.server.terminals.reader import SKIP_BYTES
 from educloud_lab.wire import models as wire
+from tests.patience import LIMIT_S
 
 LEASE = "ab12"
 KEYS = AsyncsshAuthority()
@@ -263,7 +264,7 @@ class Page:
     def send(self, *message):
         return self.socket.write_message(json.dumps(message))
 
-    async def next(self, timeout_s=60.0):
+    async def next(self, timeout_s=LIMIT_S):
         message = await asyncio.wait_for(self.socket.read_message(), timeout_s)
         if message is None:
             return None
@@ -286,7 +287,7 @@ class Page:
                 self.owed = 0
         return message
 
-    async def until(self, expected, timeout_s=60.0):
+    async def until(self, expected, timeout_s=LIMIT_S):
         async with asyncio.timeout(timeout_s):
             while expected not in self.text:
                 assert await self.next(timeout_s) is not None, f"closed after {self.text[-2000:]!r}"
@@ -321,7 +322,7 @@ async def open_page(call, connect, **options):
     return page
 
 
-async def eventually(condition, timeout_s=60.0):
+async def eventually(condition, timeout_s=LIMIT_S):
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - the conditions are another program's
             await asyncio.sleep(0.01)
@@ -334,7 +335,7 @@ async def test_a_stock_page_creates_types_resizes_and_ends(call, connect, servic
     page.send("stdin", "size\r")
     await page.until("101x33 xterm-256color C.UTF-8")
     page.send("stdin", "exit 0\r")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while await page.next() is not None:
             pass
     assert page.others[-1] == ["disconnect", 1]
@@ -352,7 +353,7 @@ async def test_names_are_made_returned_listed_and_deleted(call, connect, machine
     assert machine.logins == 1, "both terminals share one connection"
     page = await connect(f"{LEASE}-2")
     assert (await call("DELETE", f"api/terminals/{LEASE}-2"))[0] == 204
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while await page.next() is not None:
             pass
     assert page.others[-1] == ["disconnect", 1]
@@ -466,7 +467,7 @@ async def test_output_without_a_page_is_kept_within_the_bound(call, connect, ser
     await page.until("line 10 ")
     page.socket.close()
     terminal = service.terminal(f"{LEASE}-1")
-    await eventually(lambda: b"line 59999" in terminal._log.scrollback()[-200:], 120)
+    await eventually(lambda: b"line 59999" in terminal._log.scrollback()[-200:])
     assert terminal._log.end > 1_900_000
     assert terminal._log.end - terminal._log.start <= 1024 * 1024
     again = await connect()
@@ -516,7 +517,7 @@ async def test_ctrl_c_answers_through_a_flood_and_a_slow_page(call, connect, mac
     page.text = ""
     before = page.received_bytes
     page.send("stdin", "\x03")
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(LIMIT_S):
         await slowly(lambda: "stopped\r\n$ " in page.text)
     # No more comes before the prompt than a page may leave unacknowledged (2 MiB).
     assert page.received_bytes - before <= 2 * 1024 * 1024
@@ -539,8 +540,8 @@ async def test_a_slow_page_does_not_stall_a_fast_one(call, connect, service):
     while not slow.counting:
         await slow.next()
     fast.send("stdin", "lines 90000\r")  # more than the log keeps, and more than kernels buffer for a credit-less page
-    await fast.until("line 89999", 120)
-    seen = await slow.until("line 89999", 120)
+    await fast.until("line 89999")
+    seen = await slow.until("line 89999")
     assert "KiB of output not shown" in seen
     assert service.terminal(f"{LEASE}-1")._log.end - service.terminal(f"{LEASE}-1")._log.start <= 1024 * 1024
 
@@ -557,7 +558,7 @@ async def test_the_size_is_that_of_the_last_active_page(call, connect):
     second.send("stdin", "size\r")
     await first.until("60x50")
     second.socket.close()
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(LIMIT_S):
         while True:  # the server learns of it in its own time
             first.send("stdin", "size\r")
             with contextlib.suppress(TimeoutError):
@@ -590,7 +591,7 @@ async def test_neither_keys_nor_output_are_logged(call, connect, caplog, monkeyp
     page.send("stdin", "sesame-open\r")
     await page.until("sesame-open")
     page.send("stdin", {"bad": "sesame-bad"})
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while await page.next() is not None:
             pass
     assert page.socket.close_code == 1003
@@ -617,7 +618,7 @@ async def test_neither_keys_nor_output_are_logged(call, connect, caplog, monkeyp
 async def test_a_malformed_message_ends_the_socket_and_nothing_else(call, connect, service, message):
     page = await open_page(call, connect)
     page.socket.write_message(message)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while await page.next() is not None:
             pass
     assert page.socket.close_code == 1003
@@ -706,7 +707,7 @@ async def test_a_deleted_lease_ends_the_terminal(call, connect, broker, service)
     await page.until("Press Enter")
     page.send("stdin", "\r")
     await page.until("does not exist any more")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while await page.next() is not None:
             pass
     assert page.others[-1] == ["disconnect", 1]
@@ -729,7 +730,7 @@ async def test_a_new_generation_gets_a_new_connection(call, connect, broker, mac
 async def test_stopping_ends_pages_and_shells(call, connect, service, machine):
     page = await open_page(call, connect)
     await service.stop()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while await page.next() is not None:
             pass
     await eventually(lambda: not machine.shells)
