@@ -8,6 +8,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 
 import { CommandIDs, type ICloudModel, type ICloudSettings } from './tokens';
+import { warningWords } from './views/time';
 import type { Lease, LimitWarning } from './wire';
 
 interface IShown {
@@ -49,8 +50,8 @@ export class LimitWarnings {
     if (shown?.warningId === warning.id) {
       return;
     }
-    const message =
-      `${lease.lab}: ${warning.text} ${warning.loses ?? ''}`.trim();
+    const words = warningWords(warning, this._model.now_ms(), this._trans);
+    const message = `${lease.lab}: ${words} ${warning.loses ?? ''}`.trim();
     const type = warning.urgent ? 'error' : 'warning';
     const options = {
       autoClose: false as const,

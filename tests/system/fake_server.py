@@ -1,7 +1,7 @@
 """A Jupyter server extension that plays the server half from a script, for tests of the page alone.
 
 It answers the same routes with the shapes of :mod:`educloud_lab.wire.models`, so a change of the contract breaks it.
-What it shows is set by ``POST educloud/test/scene`` (see :data:`SCENES`); Start, Stop and Delete play short scenes.
+What it shows is set by ``POST educloud/test/scene`` (see fake_scenes.py); Start, Stop and Delete play short scenes.
 Its terminal is no machine: it echoes lines, and ``flood`` prints a megabyte and counts what the page acknowledges.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
@@ -18,238 +18,36 @@ from tornado import web
 from tornado.websocket import WebSocketHandler
 
 from educloud_lab.wire import models as wire
-
-LEASE_ID = "k7m2p9"
-LAB = "Shell basics"
-STEPS = (
-    ("volume", "Make the volume", "The cloud is making the volume", 2.0),
-    ("run", "Ask the cloud for an instance", "The cloud looks for a node with room", 1.0),
-    ("boot", "Boot", "The machine is booting", 6.0),
-    ("attach", "Attach the volume", "The cloud is attaching the volume", 1.5),
-    ("mount", "Mount your files at /data", "", 1.0),
-    ("login", "Open the way for terminals", "", 0.5),
-)
-PROFILE = wire.MachineProfile(
-    name="tiny",
-    revision=2,
-    title="Small Linux machine",
-    description="Debian with a shell, Python and an editor. Enough for the first labs.",
-    image="tiny",
-    instance_type="m1.small",
-    volume_size_bytes=2**30,
-    mount_point="/data",
-    time_limit_s=7200,
-)
-STORE_PROFILE = wire.MachineProfile(
-    name="tiny-store",
-    revision=1,
-    title="Small Linux machine, fresh every time",
-    description="The same, from an instance-store image: the system disk goes when it stops.",
-    image="tiny-store",
-    instance_type="m1.small",
-    volume_size_bytes=2**30,
-    mount_point="/data",
-    time_limit_s=7200,
+from tests.system.fake_scenes import (
+    FINDING,
+    LEASE_ID,
+    PROFILE,
+    SCENES,
+    STEPS,
+    STORE_PROFILE,
+    actions,
+    asleep,
+    binned,
+    exempted,
+    lease,
+    now,
+    ready,
+    report,
+    snap,
+    starting,
+    warned,
 )
 
-
-def ref(profile: wire.MachineProfile) -> wire.ProfileRef:
-    """Return the reference that a lease holds."""
-    return wire.ProfileRef(name=profile.name, revision=profile.revision, title=profile.title)
-
-
-def now() -> datetime:
-    """Return the present time in UTC."""
-    return datetime.now(UTC)
-
-
-def actions(**enabled: bool | str) -> list[wire.ActionState]:
-    """Return all actions; a string is the reason why one is not possible."""
-    states = {action: enabled.get(action.value, False) for action in wire.Action}
-    return [
-        wire.ActionState(
-            action=action,
-            enabled=state is True,
-            reason="" if state is True else str(state or "Start the machine first."),
-        )
-        for action, state in states.items()
-    ]
-
-
-def job(kind: str, doing: int, *, failed: bool = False, serial: int = 1) -> wire.Job:
-    """Return a job of which `doing` steps are over; over altogether when `doing` is their number."""
-    begin = now() - timedelta(seconds=sum(step[3] for step in STEPS[:doing]) + 0.8)
-    steps = []
-    for index, (name, title, waiting_for, takes_s) in enumerate(STEPS):
-        state = wire.StepState.DONE if index < doing else wire.StepState.TODO
-        if index == doing:
-            state = wire.StepState.FAILED if failed else wire.StepState.DOING
-        end = begin + timedelta(seconds=takes_s)
-        steps.append(
-            wire.Step(
-                name=name,
-                title=title,
-                state=state,
-                waiting_for=waiting_for,
-                started_at=begin if index <= doing else None,
-                ended_at=end if index < doing or (failed and index == doing) else None,
-                estimate_s=takes_s,
-            )
-        )
-        begin = end
-    rest_s = sum(step[3] for step in STEPS[doing:])
-    return wire.Job(
-        id=f"job-{kind}-{serial}",
-        kind=kind,
-        created_at=now(),
-        in_flight=doing < len(STEPS) and not failed,
-        attempts=1,
-        steps=steps,
-        progress=round(1 - rest_s / sum(step[3] for step in STEPS), 2),
-        estimate_s=rest_s or None,
-    )
-
-
-def lease(phase: wire.Phase, headline: str, **changes: Any) -> wire.Lease:
-    """Return the lease with the given fields changed."""
-    running = phase in {wire.Phase.READY}
-    fields: dict[str, Any] = {
-        "id": LEASE_ID,
-        "course": "local",
-        "lab": LAB,
-        "slot": "main",
-        "person": "ada",
-        "machine_profile": ref(PROFILE),
-        "generation": 1,
-        "target": "running",
-        "status": "running" if running else "starting",
-        "phase": phase,
-        "headline": headline,
-        "volumes": [
-            wire.Volume(
-                id="vol-3f9a1c20",
-                size_bytes=2**30,
-                mount_point="/data",
-                stage="mounted" if running else "available",
-            )
-        ],
-        "system_disk": "kept",
-        "actions": actions(start=True, delete=True, console="There is no instance yet."),
-        "updated_at": now(),
-    }
-    if running:
-        fields |= {
-            "login": "student@172.16.77.5",
-            "host_key_source": "pinned",
-            "host_key_fingerprint": "SHA256:Zq3mYxw0m2Jr4k1Wc8v7n5T6b9Q2e0uLsd4fHgKjP1o",
-            "started_at": now(),
-            "expires_at": now() + timedelta(minutes=114, seconds=10),
-            "instance": instance("running"),
-            "actions": actions(
-                stop=True, delete=True, extend=True, terminal=True, console=True, start="It is running already."
-            ),
-        }
-    return wire.Lease(**(fields | changes))
-
-
-def instance(state: str) -> wire.Instance:
-    """Return the instance."""
-    return wire.Instance(
-        id="i-9b2e44d1",
-        state=state,
-        address="172.16.77.5",
-        instance_type="m1.small",
-        image_id="emi-1f0c2a77",
-        zone="bench-1",
-        launched_at=now() - timedelta(minutes=6),
-    )
-
-
-def starting(doing: int, serial: int = 1) -> wire.Lease:
-    """Return the lease in the middle of a start."""
-    return lease(
-        wire.Phase.STARTING,
-        f"Starting: {STEPS[doing][1].lower()}",
-        job=job("start", doing, serial=serial),
-        instance=instance("pending") if doing > 1 else None,
-        volumes=[
-            wire.Volume(
-                id="vol-3f9a1c20" if doing else None,
-                size_bytes=2**30,
-                mount_point="/data",
-                stage="attaching" if doing > 2 else "available" if doing else "creating",
-            )
-        ],
-        actions=actions(
-            start="It is starting already.",
-            terminal="It opens when the machine is ready.",
-            stop=True,
-            delete=True,
-            console=doing > 1 or "There is no instance yet.",
-        ),
-    )
-
-
-def ready(serial: int = 1, **changes: Any) -> wire.Lease:
-    """Return the lease with its machine running."""
-    return lease(wire.Phase.READY, "Ready to use", job=job("start", len(STEPS), serial=serial), **changes)
-
-
-def asleep() -> wire.Lease:
-    """Return the lease with its machine stopped."""
-    return lease(
-        wire.Phase.ASLEEP,
-        "Asleep. Your files are kept.",
-        target="stopped",
-        status="stopped",
-        instance=instance("stopped"),
-        actions=actions(start=True, delete=True, console=True, stop="It is asleep already."),
-    )
-
-
-def trouble() -> wire.Lease:
-    """Return the lease after a start that failed."""
-    return lease(
-        wire.Phase.TROUBLE,
-        "The machine could not be started",
-        status="failed",
-        job=job("start", 1, failed=True),
-        problem=wire.Problem(
-            code="no-capacity",
-            what="The cloud has no room for an instance of type m1.small just now.",
-            kept="Your volume vol-3f9a1c20 and all files on it.",
-            next_step="Press Try again in a few minutes, or ask your instructor for a smaller machine profile.",
-            at=now(),
-        ),
-    )
-
-
-def waiting() -> wire.Lease:
-    """Return the lease while the cloud cannot be seen."""
-    return lease(
-        wire.Phase.WAITING,
-        "Waiting for the cloud to answer",
-        problem=wire.Problem(
-            code="cloud-unreachable",
-            what="The cloud did not answer for 40 s.",
-            kept="Nothing was changed; the start goes on where it was.",
-            next_step="Nothing: it is tried again by itself.",
-        ),
-        job=job("start", 2).model_copy(update={"attempts": 3, "next_attempt_at": now() + timedelta(seconds=22)}),
-        actions=actions(stop=True, delete=True, start="It is starting already."),
-    )
-
-
-SCENES: dict[str, Any] = {
-    "off": list,
-    "starting": lambda: [starting(2)],
-    "ready": lambda: [ready()],
-    "soon": lambda: [ready(expires_at=now() + timedelta(minutes=4, seconds=20))],
-    "asleep": lambda: [asleep()],
-    "trouble": lambda: [trouble()],
-    "waiting": lambda: [waiting()],
-    "lost": lambda: [ready(system_disk="lost", machine_profile=ref(STORE_PROFILE))],
+BODIES: dict[str, type[wire.Wire]] = {
+    "busy": wire.BusyRequest,
+    "exempt": wire.ExemptRequest,
+    "snapshots": wire.SnapshotRequest,
+    "publish": wire.PublishRequest,
+    "grow": wire.GrowRequest,
+    "discard": wire.DeleteRequest,
+    "activity": wire.ActivityRequest,
 }
+"""What goes with a wish, by the last part of its path."""
 
 
 class Stage:
@@ -308,7 +106,32 @@ class Stage:
         elif kind == "delete":
             self.show([lease(wire.Phase.OFF, "Off. Your files are kept.", target="deleted", status="stopped")])
         elif kind == "extend":
-            self.show([ready(expires_at=now() + timedelta(hours=2))])
+            later = now() + timedelta(hours=2)
+            limited = any(one.limits is not None for one in self.leases)
+            self.show([warned("", 7200, expires_at=later) if limited else ready(expires_at=later)])
+
+    def wish(self, path: str, body: dict[str, Any]) -> None:
+        """Show what a wish brings about, as far as the page's tests look at it."""
+        shown = self.leases[0]
+        if path == "busy" and shown.limits is not None:
+            changed: dict[str, Any] = {"limits": shown.limits.model_copy(update={"busy_until": body["until"]})}
+            shown = wire.Lease.model_validate(shown.model_dump(mode="json") | _json(changed))
+        elif path == "exempt":
+            shown = exempted()
+        elif path == "end-exemption":
+            shown = warned("", 7200)
+        elif path == "snapshots":
+            taken = snap(0, body["name"], "pending")
+            shown = shown.model_copy(update={"snapshots": [taken, *shown.snapshots]})
+        elif path == "volume/grow":
+            (volume,) = shown.volumes
+            size_bytes = body["size_gib"] * 2**30
+            shown = shown.model_copy(update={"volumes": [volume.model_copy(update={"size_bytes": size_bytes})]})
+        self.show([shown])
+
+
+def _json(changed: dict[str, Any]) -> dict[str, Any]:
+    return {name: model.model_dump(mode="json") for name, model in changed.items()}
 
 
 STAGE = Stage()
@@ -366,6 +189,80 @@ class ActionHandler(Api):
             STAGE.requests.append(action)
         STAGE.play(action)
         self.reply(STAGE.leases[0])
+
+
+class WishHandler(Api):
+    """Whatever else may be asked of a lease: noted with its body, checked against its model."""
+
+    @web.authenticated
+    async def post(self, lease_id: str, path: str) -> None:
+        if self.prepare_refusal():
+            return
+        model = BODIES.get(path.rsplit("/", 1)[-1])
+        body = model.model_validate_json(self.request.body).model_dump(mode="json") if model else {}
+        STAGE.requests.append(f"{path} {json.dumps(body, sort_keys=True)}" if body else path)
+        STAGE.wish(path, body)
+        self.reply(STAGE.leases[0])
+
+
+class WhyHandler(Api):
+    @web.authenticated
+    async def get(self, lease_id: str) -> None:
+        STAGE.requests.append("why")
+        self.reply(
+            wire.Why(
+                lease_id=lease_id,
+                healthy=False,
+                findings=[FINDING],
+                text=f"Finding: {FINDING.what}\nInstance: i-9b2e44d1",
+                console_tail="[    0.000000] \x1b[1mLinux version 6.1\x1b[0m\r\n",
+            )
+        )
+
+
+class AuditHandler(Api):
+    @web.authenticated
+    async def get(self) -> None:
+        before = int(self.get_argument("before_id", "61"))
+        STAGE.requests.append(f"audit {before}")
+        entries = [
+            wire.AuditEntry(
+                id=number,
+                at=now() - timedelta(minutes=61 - number),
+                who="ada" if number % 3 else "the broker",
+                what="start" if number % 2 else "stop",
+                course="local",
+                lease_id=LEASE_ID,
+                whose="ada",
+                subject="i-9b2e44d1",
+                detail=f"number {number}",
+            )
+            for number in range(before - 1, max(before - 31, 0), -1)
+        ]
+        self.reply(wire.AuditPage(entries=entries, older=entries[-1].id if entries[-1].id > 1 else None))
+
+
+class OrphansHandler(Api):
+    @web.authenticated
+    async def get(self) -> None:
+        STAGE.requests.append("orphans")
+        self.reply(report([], dry_run=True))
+
+
+class ReapHandler(Api):
+    @web.authenticated
+    async def post(self) -> None:
+        request = wire.ReapRequest.model_validate_json(self.request.body)
+        STAGE.requests.append(f"reap {request.dry_run}")
+        self.reply(report(["i-0bad0001"], dry_run=request.dry_run))
+
+
+class ShelfHandler(Api):
+    @web.authenticated
+    async def get(self) -> None:
+        STAGE.requests.append("shelf")
+        stray = binned(2).model_copy(update={"id": "q1", "quarantined": True, "delete_after": None, "owner": "alan"})
+        self.reply(wire.Shelf(items=[binned(1), stray]))
 
 
 class ConsoleHandler(Api):
@@ -565,6 +462,12 @@ def _load_jupyter_server_extension(server: Any) -> None:
             (f"{api}/leases", Leases),
             (f"{api}/leases/([^/]+)/(start|stop|extend|delete)", ActionHandler),
             (f"{api}/leases/([^/]+)/console", ConsoleHandler),
+            (f"{api}/leases/([^/]+)/why", WhyHandler),
+            (f"{api}/leases/([^/]+)/([a-z0-9/-]+)", WishHandler),
+            (f"{api}/audit", AuditHandler),
+            (f"{api}/orphans", OrphansHandler),
+            (f"{api}/orphans/reap", ReapHandler),
+            (f"{api}/shelf", ShelfHandler),
             (f"{api}/socket", Socket),
             (f"{base}/educloud/test/scene", Scene),
             (f"{base}/educloud/vm/api/terminals", Terminals),

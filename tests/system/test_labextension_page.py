@@ -6,36 +6,37 @@ Screenshots of every state in three themes go to ``artifacts/page``.
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.system.browser import chromium, press, type_line, wait_terminal
+from tests.system.browser import press, type_line, wait_terminal
 from tests.system.conftest import wait_for
+from tests.system.lab_page import (
+    ROOT,
+    THEMES,
+    Lab,
+    execute,
+    fresh_page,
+    open_page,
+    phase,
+    reload,
+    serve,
+    shooter,
+    show_sidebar,
+    toasts,
+    use_theme,
+    without_kernel,
+)
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
-CHROMIUM = "/usr/bin/chromium"
-BASE_URL = "/user/x%20y@z/"
 LAB = "Shell basics"
 CHOICE = {"lab": LAB, "machine_profile": "tiny"}
 MIME = "application/vnd.educloud.panel+json"
-THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark", "contrast": "JupyterLab Dark High Contrast"}
 
 WIDGET = """
 import ipywidgets, traitlets
@@ -80,96 +81,6 @@ def notebook(*, metadata: dict[str, Any] | None, payload: dict[str, Any], code: 
     }
 
 
-@dataclass
-class Lab:
-    """A running Jupyter server and what steers its fake half."""
-
-    url: str
-    token: str
-    root: Path
-
-    def request(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, data=data, headers=headers)
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            return json.load(reply)
-
-    def scene(self, **body: Any) -> None:
-        self.request("educloud/test/scene", body)
-
-    @property
-    def requests(self) -> list[str]:
-        asked: list[str] = self.request("educloud/test/scene")[0]
-        return asked
-
-    @property
-    def terminals(self) -> dict[str, dict[str, int]]:
-        terminals: dict[str, dict[str, int]] = self.request("educloud/test/scene")[1]
-        return terminals
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def serve(folder: Path, program: str, *, fake: bool) -> Iterator[Lab]:
-    """Run JupyterLab or Notebook 7 with everything of its own in `folder`."""
-    config = folder / "config" / "jupyter_server_config.d"
-    config.mkdir(parents=True)
-    enabled = {"ServerApp": {"jpserver_extensions": {"fake_server": fake, "educloud_lab": False}}}
-    (config / "page.json").write_text(json.dumps(enabled))
-    news = folder / "settings" / "@jupyterlab" / "apputils-extension"
-    news.mkdir(parents=True)
-    settings = {"fetchNews": "false", "checkForUpdates": False}
-    (news / "notification.jupyterlab-settings").write_text(json.dumps(settings))
-    root = folder / "root"
-    root.mkdir()
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
-        # Else the environment's own configuration would switch the real server half on again.
-        "JUPYTER_PREFER_ENV_PATH": "0",
-        "EDUCLOUD_HOME": str(folder / "educloud"),
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTER_DATA_DIR": str(folder / "data"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-        "IPYTHONDIR": str(folder / "ipython"),
-    }
-    token = secrets.token_hex(16)
-    port = free_port()
-    command = [
-        *(str(BIN / "jupyter"), program, "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}"),
-        *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", f"--ServerApp.base_url={BASE_URL}"),
-        *(f"--{'LabApp' if program == 'lab' else 'JupyterNotebookApp'}.expose_app_in_browser=True",),
-    ]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, env=env, cwd=root, stdout=log, stderr=log)
-    lab = Lab(f"http://127.0.0.1:{port}{BASE_URL}", token, root)
-    try:
-        end = time.monotonic() + 180
-        while True:
-            try:
-                lab.request("api/status")
-                break
-            except (urllib.error.URLError, ConnectionError):
-                if process.poll() is not None or time.monotonic() > end:
-                    pytest.fail(f"{program} did not start:\n{(folder / 'server.log').read_text()[-3000:]}")
-                time.sleep(0.2)
-        yield lab
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     yield from serve(tmp_path_factory.mktemp("lab"), "lab", fake=True)
@@ -177,90 +88,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    with chromium(CHROMIUM, tmp_path / "chromium", width=1280, height=860) as page:
-        page.set_default_timeout(60_000)
-        page.add_init_script(KEEP_TOASTS)
+    with fresh_page(tmp_path / "chromium") as page:
         yield page
 
 
 @pytest.fixture
 def shot(page: Page, artifacts: Path) -> Callable[[str], None]:
-    folder = artifacts / "page"
-    folder.mkdir(exist_ok=True)
-
-    def take(name: str) -> None:
-        page.wait_for_timeout(400)  # Only the picture waits: for transitions to end.
-        page.screenshot(path=str(folder / f"{name}.png"))
-
-    return take
-
-
-def open_page(page: Page, lab: Lab, path: str = "lab?reset") -> None:
-    page.goto(f"{lab.url}{path}{'&' if '?' in path else '?'}token={lab.token}")
-    loaded(page)
-
-
-def loaded(page: Page) -> None:
-    page.wait_for_selector("#main, #main-panel, #jp-main-dock-panel", state="visible", timeout=60_000)
-    page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
-
-
-def without_kernel(page: Page) -> None:
-    """Answer JupyterLab's question for a kernel: none."""
-    page.get_by_role("dialog").get_by_role("button", name="No Kernel").click()
-    page.get_by_role("dialog").wait_for(state="detached")
-
-
-# A notification goes by itself after some seconds, and a slow browser is looked at too late.
-KEEP_TOASTS = """
-window.toastsSeen = {};
-let count = 0;
-new MutationObserver(() => {
-  for (const toast of document.querySelectorAll('.Toastify__toast')) {
-    toast.number = toast.number || ++count;
-    window.toastsSeen[toast.number] = toast.textContent;
-  }
-}).observe(document, { childList: true, subtree: true, characterData: true });
-"""
-
-
-def toasts(page: Page) -> list[str]:
-    """Return the last text of each notification that has popped up since the page was loaded."""
-    return list(page.evaluate("Object.values(window.toastsSeen)"))
-
-
-def reload(page: Page, lab: Lab, *shown: str) -> None:
-    """Load the page again, once JupyterLab has saved (in its own time) that these parts are shown."""
-
-    def saved() -> bool:
-        layouts = [
-            one["data"].get("layout-restorer:data", {})
-            for one in lab.request("lab/api/workspaces")["workspaces"]["values"]
-        ]
-        current = [json.dumps([each["left"]["current"], each["main"]]) for each in layouts if "left" in each]
-        return any(all(part in each for part in shown) for each in current)
-
-    wait_for("the layout to be saved", saved)
-    page.reload()
-    loaded(page)
-
-
-def show_sidebar(page: Page) -> Locator:
-    panel = page.locator("#educloud-sidebar")
-    tab = page.locator('.jp-SideBar [data-id="educloud-sidebar"]')
-    tab.wait_for(state="visible")
-    if not panel.is_visible():
-        tab.click()
-    panel.wait_for(state="visible")
-    return panel
-
-
-def phase(area: Locator, word: str) -> None:
-    expect(area.locator(".educloud-chip").first).to_have_text(word)
-
-
-def execute(page: Page, command: str, **args: Any) -> None:
-    page.evaluate("([id, args]) => window.jupyterapp.commands.execute(id, args)", [command, args])
+    return shooter(page, artifacts / "page")
 
 
 def test_the_story(lab: Lab, page: Page, shot: Callable[[str], None]) -> None:
@@ -348,8 +182,7 @@ def test_every_state_in_every_theme(lab: Lab, page: Page, shot: Callable[[str], 
         "trouble": "Trouble",
     }
     for theme, title in THEMES.items():
-        execute(page, "apputils:change-theme", theme=title)
-        page.wait_for_function("t => document.body.dataset.jpThemeName === t", arg=title)
+        use_theme(page, title)
         for scene, word in words.items():
             lab.scene(scene=scene)
             phase(sidebar, word)
@@ -457,13 +290,14 @@ def test_keyboard_alone(lab: Lab, page: Page) -> None:
     phase(sidebar, "Ready")
     sidebar.get_by_role("button", name="Terminal").focus()
     names = []
-    for _ in range(7):
+    for _ in range(8):
         names.append(page.evaluate("document.activeElement.textContent.trim()"))
         page.keyboard.press("Tab")
     assert names == [
         "Terminal",
         "Stop",
         "Keep",
+        "Snapshots and bin",
         "Started in 12 s",
         "Machine details",
         "Console log",
@@ -513,8 +347,7 @@ def test_server_half_missing(tmp_path: Path, page: Page, shot: Callable[[str], N
         sidebar = show_sidebar(page)
         expect(sidebar.get_by_role("alert")).to_contain_text("jupyter server extension enable educloud_lab")
         for theme, title in THEMES.items():
-            execute(page, "apputils:change-theme", theme=title)
-            page.wait_for_function("t => document.body.dataset.jpThemeName === t", arg=title)
+            use_theme(page, title)
             shot(f"missing-{theme}")
         page.wait_for_timeout(6000)  # Longer than one poll: nothing may be asked again, nothing may pop up.
         assert len(asked) == 1

@@ -3,6 +3,7 @@ import { nullTranslator } from '@jupyterlab/translation';
 import { CommandRegistry } from '@lumino/commands';
 
 import { followAll } from '../jobnotifications';
+import { formatClock } from '../views/time';
 import type { Lease } from '../wire';
 import { at, FakeSettings, job, lease, parts, snapshot } from './parts';
 
@@ -98,6 +99,8 @@ describe('JobNotifications', () => {
     expect(ran).toEqual([{ lease_id: 'k7m2' }]);
   });
 
+  const END = at(300);
+  const words = `Shell basics: The machine is put to sleep at ${formatClock(END, Date.parse(END))}: nothing happens on it. Go on working, or press Keep.`;
   const warned = (id: string, changes = {}, lab = {}) =>
     lease(
       {
@@ -107,8 +110,8 @@ describe('JobNotifications', () => {
           warning: {
             id,
             kind: 'idle',
-            text: `Sleeps soon (${id}).`,
-            ends_at: at(300),
+            text: 'In UTC, for other programs.',
+            ends_at: END,
             urgent: false,
             ...changes
           }
@@ -122,13 +125,11 @@ describe('JobNotifications', () => {
     const { show, ran } = await follow([lease()]);
     show(warned('a'));
     show(warned('a'));
-    expect(all().map(one => one.message)).toEqual([
-      'Shell basics: Sleeps soon (a).'
-    ]);
+    expect(all().map(one => one.message)).toEqual([words]);
     expect(all()[0].type).toBe('warning');
     show(warned('b', { urgent: true, loses: 'The system disk goes.' }));
     expect(all().map(one => one.message)).toEqual([
-      'Shell basics: Sleeps soon (b). The system disk goes.'
+      `${words} The system disk goes.`
     ]);
     expect(all()[0].type).toBe('error');
     const [keep] = all()[0].options.actions ?? [];
@@ -151,7 +152,7 @@ describe('JobNotifications', () => {
     const { show } = await follow([lease()]);
     show(warned('a'));
     Notification.dismiss(all()[0].id);
-    show(warned('a', { text: 'said again' }));
+    show(warned('a'));
     expect(all()).toEqual([]);
     show(warned('b'));
     expect(all()).toHaveLength(1);
@@ -162,9 +163,7 @@ describe('JobNotifications', () => {
     show(warned('a'), warned('a', {}, { id: 'two', lab: 'Networks' }));
     expect(all()).toHaveLength(2);
     show(warned('a'));
-    expect(all().map(one => one.message)).toEqual([
-      'Shell basics: Sleeps soon (a).'
-    ]);
+    expect(all().map(one => one.message)).toEqual([words]);
   });
 
   it('is silent when switched off', async () => {

@@ -13,7 +13,8 @@ import {
   formatClock,
   formatDuration,
   nearestLimit,
-  secondsUntil
+  secondsUntil,
+  warningWords
 } from './time';
 
 /** From here on the time left is shown as a warning. */
@@ -55,7 +56,9 @@ export function TimeLeft(props: { lease: Lease }): React.JSX.Element | null {
       >
         {warning ? (
           <>
-            <p className="educloud-problemWhat">{warning.text}</p>
+            <p className="educloud-problemWhat">
+              {warningWords(warning, now_ms, trans)}
+            </p>
             {warning.loses ? <p>{warning.loses}</p> : null}
           </>
         ) : null}

@@ -17,7 +17,12 @@ import {
 } from './context';
 import { phaseWord } from './leasecard';
 import { progressNow } from './progress';
-import { formatDuration, nearestLimit, secondsUntil } from './time';
+import {
+  formatDuration,
+  nearestLimit,
+  secondsUntil,
+  warningWords
+} from './time';
 
 /** The lease that one line can be about: the one warned about, else the notebook's in front, else that with most to say. */
 export function statusLease(
@@ -73,7 +78,7 @@ function Status(props: {
       className={`educloud-statusButton jp-mod-${mod}`}
       title={trans.__(
         '%1: show the lab machine',
-        warning?.text ?? lease.headline
+        warning ? warningWords(warning, now_ms, trans) : lease.headline
       )}
       aria-label={trans.__('Lab machine: %1', words)}
       onClick={props.show}

@@ -4,7 +4,7 @@
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Lease, Limit } from '../wire';
+import type { Lease, Limit, LimitWarning } from '../wire';
 
 const MINUTE_S = 60;
 const HOUR_S = 3600;
@@ -87,4 +87,30 @@ export function nearestLimit(lease: Lease): Limit | null {
   return lease.expires_at
     ? { kind: 'hard', ends_at: lease.expires_at, text: '' }
     : null;
+}
+
+/** What a person is told before a limit ends a session, in their own time zone. Holds as long as the warning does. */
+export function warningWords(
+  warning: LimitWarning,
+  now_ms: number,
+  trans: TranslationBundle
+): string {
+  const end = formatClock(warning.ends_at, now_ms);
+  switch (warning.kind) {
+    case 'hard':
+      return trans.__(
+        'The machine is put to sleep at %1: its time is over then. Keep gives it its full time again.',
+        end
+      );
+    case 'idle':
+      return trans.__(
+        'The machine is put to sleep at %1: nothing happens on it. Go on working, or press Keep.',
+        end
+      );
+    case 'first-connection':
+      return trans.__(
+        'The machine is put to sleep at %1: nobody has connected to it. Open a terminal, or press Keep.',
+        end
+      );
+  }
 }
