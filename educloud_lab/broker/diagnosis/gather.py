@@ -6,6 +6,7 @@ import asyncio
 import statistics
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -47,6 +48,7 @@ class Rows:
     job: JobRecord | None
     steps: tuple[StepRecord, ...]
     usual_s: Mapping[str, float]
+    now: datetime
 
 
 def read_rows(tx: Transaction, lease: LeaseRecord) -> Rows:
@@ -55,7 +57,7 @@ def read_rows(tx: Transaction, lease: LeaseRecord) -> Rows:
     measured = tx.durations(job.scope) if job is not None else {}
     usual_s = {name: statistics.median(values) for name, values in measured.items() if name and values}
     steps = tuple(tx.steps(job.id)) if job is not None else ()
-    return Rows(lease, tx.volume_of(lease.id), job, steps, usual_s)
+    return Rows(lease, tx.volume_of(lease.id), job, steps, usual_s, tx.now())
 
 
 async def look(parts: Parts, *, looks: int = LOOKS) -> tuple[CloudView | None, Problem | None]:
@@ -72,10 +74,11 @@ async def look(parts: Parts, *, looks: int = LOOKS) -> tuple[CloudView | None, P
         except CloudError as error:
             problem = error
     assert problem is not None
-    return None, _problem(parts, problem)
+    return None, as_problem(parts, problem)
 
 
-def _problem(parts: Parts, error: EducloudError) -> Problem:
+def as_problem(parts: Parts, error: EducloudError) -> Problem:
+    """Return an error as what went wrong just now."""
     return Problem(error.code, error.what, error.kept, error.next_step, parts.clock.now())
 
 
@@ -127,7 +130,7 @@ class Gatherer:
         instance = newest(view, parts, rows.lease) if view is not None else None
         cloud_id = rows.volume.cloud_id if rows.volume is not None else None
         return Facts(
-            now=parts.clock.now(),
+            now=rows.now,
             lease=rows.lease,
             volume=rows.volume,
             job=rows.job,
@@ -163,7 +166,6 @@ class Gatherer:
         knock, text = knocked if knocked is not None else (None, "")
         return replace(
             facts,
-            now=parts.clock.now(),
             zones=seen_zones,
             health=health,
             console=console,

@@ -115,3 +115,46 @@ async def test_what_the_cloud_refuses_is_told_apart(world, error, code, componen
     world.cloud.faults.errors["run_instance"] = [error] * 1000
     _, why = await after(world, 150)
     assert (why.findings[0].code, why.findings[0].component) == (code, component)
+
+
+async def test_the_card_says_it_while_it_hangs_and_no_longer(world):
+    broker = await world.broker()
+    world.cloud.faults.no_address = True
+    lease = await broker.ensure_lease(ANN, START)
+    await world.clock.drive(lambda: world.lease().finding is not None, limit_s=300)
+    card = (await broker.snapshot(ANN)).leases[0]
+    assert (card.finding.code, card.finding.component_name) == ("running-no-address", "network")
+    await broker.stop(ANN, lease.id)
+    await world.until(broker, "asleep")
+    await world.clock.advance(30)
+    assert (await broker.snapshot(ANN)).leases[0].finding is None
+
+
+async def test_a_panic_is_on_the_card_and_a_failed_start_keeps_its_finding(world):
+    world.cloud.pace.boot_s = 1e9
+    broker = await world.broker()
+    await broker.ensure_lease(ANN, START)
+    await world.clock.drive(lambda: world.lease().instance_state == "running")
+    world.machine().console = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n"
+    await world.clock.drive(lambda: world.lease().finding is not None, limit_s=300)
+    assert world.lease().finding.code == "no-root-disk"
+    failed = await world.until(broker, "trouble", limit_s=900)
+    await world.clock.advance(30)
+    assert failed.finding.code == "no-root-disk"
+    assert world.lease().finding.code == "no-root-disk"
+
+
+async def test_rounds_cost_no_calls_while_all_is_well_and_few_while_many_hang(world):
+    broker = await world.broker()
+    for number in range(30):
+        await broker.ensure_lease(f"person {number}", START)
+    await world.clock.drive(lambda: all(world.phase(f"person {n}") == "ready" for n in range(30)))
+    await world.clock.advance(120)
+    assert world.cloud.calls["zone_states"] == world.cloud.calls["console_output"] == 0
+    world.cloud.pace.boot_s = 1e9
+    for number in range(30, 60):
+        await broker.ensure_lease(f"person {number}", START)
+    await world.clock.advance(240)
+    assert 1 <= world.cloud.calls["zone_states"] <= 5
+    assert 1 <= world.cloud.calls["console_output"] <= 240 / 15 + 1
+    assert world.cloud.calls["instance_health"] == world.cloud.calls["lets_in"] == 0
