@@ -178,6 +178,11 @@ class DeskGrants:
         broker = await self._desk.broker()
         return await broker.snapshot(person)
 
+    async def activity(self, lease_id: str, kind: str) -> None:
+        """Tell the broker that this server's person did something on their machine."""
+        broker = await self._desk.broker()
+        await broker.limits.activity(self._desk.person, lease_id, kind)
+
 
 def _retrieve(task: asyncio.Task[BrokerApi]) -> None:
     """Mark the exception as seen: it was logged, and kept for whoever asks next."""

@@ -14,6 +14,7 @@ from educloud_lab.adapters.ssh import AsyncsshShell
 from educloud_lab.app.config import Educloud
 from educloud_lab.app.desk import BrokerDesk, DeskGrants
 from educloud_lab.app.person import current_person
+from educloud_lab.server.activity import ActivityReporter
 from educloud_lab.server.connections import MachineConnections
 from educloud_lab.server.desk import SETTING as DESK
 from educloud_lab.server.feed import Feed
@@ -40,7 +41,10 @@ class EducloudExtension(ExtensionApp):
         """Put the desk where the handlers find it."""
         person = current_person()
         desk = BrokerDesk(self.build_broker, person=person, cloud_kind=self._cloud_kind)
-        self.terminals = TerminalService(MachineConnections(DeskGrants(desk), AsyncsshShell()), person=person)
+        grants = DeskGrants(desk)
+        self.terminals = TerminalService(
+            MachineConnections(grants, AsyncsshShell()), person=person, reporter=ActivityReporter(grants.activity)
+        )
         self.settings |= {DESK: desk, SOCKETS: Sockets(Feed(desk))}
 
     def initialize_handlers(self) -> None:

@@ -46,6 +46,11 @@ class ProfileFile(_Table):
     instance_type: Annotated[str, Field(pattern=r"^[a-z0-9]+\.[a-z0-9-]+$")]
     login_user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "student"
     time_limit_h: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)]
+    idle_limit_min: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    first_connection_limit_min: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    warn_before_min: Annotated[
+        list[Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)]], Field(max_length=8)
+    ] = [15, 5, 1]
     volume: VolumeTable | None = None
 
 
@@ -87,6 +92,13 @@ def read_profile(path: Path, *, longest_s: int | None = None) -> MachineProfile:
     limit_s = round(table.time_limit_h * 3600)
     if longest_s is not None and limit_s > longest_s:
         raise _problem(path, f"time_limit_h: at most {longest_s / 3600:g} here (Educloud.time_limit_s)")
+    for name_of, minutes in (
+        ("idle_limit_min", table.idle_limit_min),
+        ("first_connection_limit_min", table.first_connection_limit_min),
+    ):
+        if minutes * 60 > limit_s:
+            most = f"at most time_limit_h, which is {limit_s / 60:g} minutes"
+            raise _problem(path, f"{name_of}: {most} (it is {minutes:g})")
     volume = table.volume
     return MachineProfile(
         name=name,
@@ -98,6 +110,9 @@ def read_profile(path: Path, *, longest_s: int | None = None) -> MachineProfile:
         login_user=table.login_user,
         volume=VolumeSpec(volume.size_gib, volume.mount_point, volume.device) if volume else None,
         time_limit_s=limit_s,
+        idle_limit_s=round(table.idle_limit_min * 60),
+        first_connection_limit_s=round(table.first_connection_limit_min * 60),
+        warn_before_s=tuple(sorted({max(1, round(minutes * 60)) for minutes in table.warn_before_min}, reverse=True)),
         sha256=hashlib.sha256(data).hexdigest(),
     )
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from educloud_lab.broker.sessions import duration, is_running, loses, session_of, why
 from educloud_lab.domain import limits
+from educloud_lab.domain.lease import Status
 from educloud_lab.domain.limits import LimitKind
 from educloud_lab.ports.records import LeaseRecord
 from educloud_lab.wire import models as wire
@@ -83,10 +84,11 @@ def action_reasons(lease: LeaseRecord, now: datetime) -> dict[wire.Action, str]:
     """Return why each action on limits cannot be asked for now; '' where it can."""
     running, exempt = is_running(lease), limits.is_exempt(session_of(lease), now)
     off = "" if running else "It is not running."
+    none = "There is no machine." if lease.status is Status.NEW else ""
     no_idle = "" if lease.profile.idle_limit_s else "It has no idle limit."
     return {
         wire.Action.EXTEND: off or ("Its limits are off." if exempt else ""),
         wire.Action.BUSY: off or ("Its limits are off." if exempt else no_idle),
-        wire.Action.EXEMPT: "Its limits are off already." if exempt else "",
+        wire.Action.EXEMPT: none or ("Its limits are off already." if exempt else ""),
         wire.Action.END_EXEMPTION: "" if exempt else "Its limits are on.",
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -98,6 +99,23 @@ class Client:
         """Keep it: the full time again from now."""
         return self._ask("POST", f"leases/{lease_id}/extend", wire.Lease)
 
+    def activity(self, lease_id: str, kind: Literal["terminal", "cell", "desktop", "page", "connected"]) -> None:
+        """Tell that you did something on it: its idle limit counts from now."""
+        self._send("POST", f"leases/{lease_id}/activity", wire.ActivityRequest(kind=kind))
+
+    def busy(self, lease_id: str, until: datetime | None) -> wire.Lease:
+        """Declare it busy until then (at most until its time is over), or no longer: the idle limit waits."""
+        return self._ask("POST", f"leases/{lease_id}/busy", wire.Lease, wire.BusyRequest(until=until))
+
+    def exempt(self, lease_id: str, *, reason: str, until: datetime) -> wire.Lease:
+        """Turn its limits off until then. For those who oversee the course."""
+        request = wire.ExemptRequest(reason=reason, until=until)
+        return self._ask("POST", f"leases/{lease_id}/exempt", wire.Lease, request)
+
+    def end_exemption(self, lease_id: str) -> wire.Lease:
+        """Turn its limits on again: the full time from now."""
+        return self._ask("POST", f"leases/{lease_id}/end-exemption", wire.Lease)
+
     def console(self, lease_id: str) -> str:
         """Return the console output of its instance."""
         return self._ask("GET", f"leases/{lease_id}/console", wire.Console).text
@@ -118,6 +136,10 @@ class Client:
     def shelf(self) -> wire.Shelf:
         """Return bin and quarantine. For those who oversee the course."""
         return self._ask("GET", "shelf", wire.Shelf)
+
+    def why(self, lease_id: str) -> wire.Why:
+        """Return why it hangs, looked up now; ``text`` is for an administrator."""
+        return self._ask("GET", f"leases/{lease_id}/why", wire.Why)
 
     def wait(self, lease_id: str, *, phase: str = "ready", timeout_s: float = 300.0) -> wire.Lease:
         """Return the lease once it is in a phase.
@@ -148,6 +170,20 @@ class Client:
             time.sleep(min(POLL_S, left_s))
 
     def _ask(self, method: str, path: str, reply: type[Reply], body: BaseModel | None = None) -> Reply:
+        answer = self._send(method, path, body)
+        try:
+            return reply.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise self._not_ours(answer) from error
+
+    def _not_ours(self, answer: httpx.Response) -> ServerUnreachableError:
+        return ServerUnreachableError(
+            f"The server at {self.server.url} gave an answer that is none of ours (HTTP {answer.status_code}).",
+            next_step="Install the same version of educloud-lab beside the server and beside the kernel, then"
+            " restart the server, not the kernel.",
+        )
+
+    def _send(self, method: str, path: str, body: BaseModel | None = None) -> httpx.Response:
         content: dict[str, Any] = {}
         if body is not None:
             content = {"content": body.model_dump_json(), "headers": {"Content-Type": "application/json"}}
@@ -159,16 +195,12 @@ class Client:
                 kept="Machines and volumes do not depend on it.",
                 next_step="See that it runs, then try again.",
             ) from error
+        if answer.is_success:
+            return answer
         try:
-            if answer.is_success:
-                return reply.model_validate_json(answer.content)
             problem = wire.ErrorReply.model_validate_json(answer.content).error
         except ValidationError as error:
-            raise ServerUnreachableError(
-                f"The server at {self.server.url} gave an answer that is none of ours (HTTP {answer.status_code}).",
-                next_step="Install the same version of educloud-lab beside the server and beside the kernel, then"
-                " restart the server, not the kernel.",
-            ) from error
+            raise self._not_ours(answer) from error
         raise error_of(problem.code, problem.what, problem.kept, problem.next_step)
 
 

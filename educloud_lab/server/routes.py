@@ -17,9 +17,11 @@ from educloud_lab.server.actions import DeleteHandler, ExtendHandler, StartHandl
 from educloud_lab.server.console import ConsoleHandler
 from educloud_lab.server.hello import HelloHandler
 from educloud_lab.server.leases import LeasesHandler
+from educloud_lab.server.limits import ActivityHandler, BusyHandler, EndExemptionHandler, ExemptHandler
 from educloud_lab.server.oversight import AuditHandler, LeaseAuditHandler, OrphansHandler, ReapHandler, ShelfHandler
 from educloud_lab.server.snapshot import SnapshotHandler
 from educloud_lab.server.socket import SocketHandler
+from educloud_lab.server.why import WhyHandler
 
 PREFIX = "educloud/api/v1/"
 """Below the Jupyter server's base URL."""
@@ -82,7 +84,44 @@ ROUTES: tuple[Route, ...] = (
         reply="Lease",
     ),
     Route("leases/{lease_id}/extend", ExtendHandler, "POST", "Keep: the full time again from now", reply="Lease"),
+    Route(
+        "leases/{lease_id}/activity",
+        ActivityHandler,
+        "POST",
+        "The person did something on the machine: input, never output or pings",
+        request="ActivityRequest",
+    ),
+    Route(
+        "leases/{lease_id}/busy",
+        BusyHandler,
+        "POST",
+        "Declare it busy until then, at most until the hard limit; null: no longer",
+        request="BusyRequest",
+        reply="Lease",
+    ),
+    Route(
+        "leases/{lease_id}/exempt",
+        ExemptHandler,
+        "POST",
+        "Turn its limits off, with a reason and an end; for those who oversee the course",
+        request="ExemptRequest",
+        reply="Lease",
+    ),
+    Route(
+        "leases/{lease_id}/end-exemption",
+        EndExemptionHandler,
+        "POST",
+        "Turn its limits on again: the full time from now",
+        reply="Lease",
+    ),
     Route("leases/{lease_id}/console", ConsoleHandler, "GET", "Console output of the instance", reply="Console"),
+    Route(
+        "leases/{lease_id}/why",
+        WhyHandler,
+        "GET",
+        "Why it hangs, looked up now; the own one, or one of an overseen course",
+        reply="Why",
+    ),
     Route(
         "leases/{lease_id}/audit",
         LeaseAuditHandler,

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from educloud_lab.domain.errors import BadInputError, ConflictError, NotFoundError
+from educloud_lab.server.activity import ActivityReporter
 from educloud_lab.server.connections import MachineConnections
 from educloud_lab.server.terminals.terminal import PATIENCE_S, RETRY_S, Terminal
 
@@ -30,6 +31,7 @@ class TerminalService:
     person : whose server this is: the broker's name for the person, never taken from a request.
     replay_bytes : how much output each terminal keeps.
     retry_s, patience_s : see `Terminal`.
+    reporter : told that something was typed or connected, for the idle limit; None: nobody is.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class TerminalService:
         replay_bytes: int = REPLAY_BYTES,
         retry_s: float = RETRY_S,
         patience_s: float = PATIENCE_S,
+        reporter: ActivityReporter | None = None,
     ) -> None:
+        self._reporter = reporter
         self._connections = connections
         self._person = person
         self._replay_bytes = replay_bytes
@@ -56,6 +60,8 @@ class TerminalService:
         """End all terminals and close all connections. Repeatable."""
         self._stopped = True
         await asyncio.gather(*(terminal.close() for terminal in list(self._terminals.values())))
+        if self._reporter is not None:
+            await self._reporter.stop()
         await self._connections.stop()
 
     def list(self) -> list[dict[str, Any]]:
@@ -118,6 +124,7 @@ class TerminalService:
                 replay_bytes=self._replay_bytes,
                 retry_s=self._retry_s,
                 patience_s=self._patience_s,
+                **({"on_activity": self._reporter.report} if self._reporter is not None else {}),
             )
         return model_of(self._terminals[name])
 

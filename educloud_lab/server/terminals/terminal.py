@@ -17,6 +17,7 @@ from educloud_lab.domain.errors import (
 )
 from educloud_lab.ports.shell import Pty
 from educloud_lab.server.connections import MachineConnections
+from educloud_lab.server.terminals.answers import answers_only
 from educloud_lab.server.terminals.farewell import UNKNOWN, why_ended
 from educloud_lab.server.terminals.output import OutputLog
 from educloud_lab.server.terminals.reader import Reader
@@ -45,6 +46,10 @@ class _GoneError(Exception):
     """The lease is no longer the person's; there is nothing to reconnect to."""
 
 
+def _nobody(_lease_id: str, _kind: str) -> None:
+    """Tell nobody."""
+
+
 class Terminal:
     """A terminal.
 
@@ -55,6 +60,7 @@ class Terminal:
     on_gone : called once when the shell has ended by itself, or the terminal was closed.
     replay_bytes : how much output is kept.
     retry_s, patience_s : while the machine is not ready: how often to try, and for how long without being asked.
+    on_activity : called with the lease's id and what happened: "connected", or "terminal" for input to the machine.
     """
 
     def __init__(
@@ -68,7 +74,9 @@ class Terminal:
         replay_bytes: int,
         retry_s: float = RETRY_S,
         patience_s: float = PATIENCE_S,
+        on_activity: Callable[[str, str], None] = _nobody,
     ) -> None:
+        self._on_activity = on_activity
         self.name = name
         self.lease_id = lease_id
         self.last_activity = datetime.now(UTC)
@@ -126,6 +134,8 @@ class Terminal:
         if text.startswith(_INTERRUPTS):
             for each in self._readers:
                 each.interrupt()
+        if not answers_only(text):
+            self._on_activity(self.lease_id, "terminal")
         self._pty.write(text.encode("utf-8", "replace"))
 
     async def close(self) -> None:
@@ -208,6 +218,7 @@ class Terminal:
                 self._status("")
                 self.state = "live"
                 _log.info("terminal %s is live", self.name)
+                self._on_activity(self.lease_id, "connected")
                 if self._size != (columns, rows):
                     self._pty.resize(*self._size)
                 return
