@@ -212,4 +212,4 @@ def phase(area: Locator, word: str) -> None:
 
 
 def execute(page: Page, command: str, **args: Any) -> None:
-    page.evaluate("([id, args]) => window.jupyterapp.commands.execute(id, args)", [command, args])
+    page.evaluate("async ([id, args]) => { await window.jupyterapp.commands.execute(id, args); }", [command, args])
