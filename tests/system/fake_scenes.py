@@ -397,7 +397,7 @@ SCENES: dict[str, Any] = {
     "trouble": lambda: [trouble()],
     "waiting": lambda: [waiting()],
     "warned": lambda: [warned("first", 890)],
-    "urgent": lambda: [warned("urgent", 55)],
+    "urgent": lambda: [warned("urgent", 290)],
     "kept": lambda: [warned("", 7200)],
     "exempted": lambda: [exempted()],
     "files": lambda: [files(ready())],
