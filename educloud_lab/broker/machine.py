@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from educloud_lab.broker import grants, queue
+from educloud_lab.broker import another, grants, queue
 from educloud_lab.broker.run import Run
 from educloud_lab.broker.scripts.first_contact import user_data
 from educloud_lab.broker.tags import find_instance, instance_tags
@@ -116,6 +116,10 @@ async def boot(run: Run) -> None:
         else:
             await run.say("The machine is still going down")
         if parts.clock.monotonic_s() - began_s > config.launch_limit_s:
+            if another.may_end(run, seen):
+                await another.end(run, seen)
+                began_s = parts.clock.monotonic_s()
+                continue
             raise CloudError(
                 f"The cloud did not bring the machine up within {config.launch_limit_s / 60:.0f} minutes.",
                 kept="Your data volume was not touched.",
@@ -234,7 +238,7 @@ async def note(run: Run, seen: InstanceSeen, *, image: ImageSeen | None = None) 
 
 
 async def _bury(run: Run, seen: InstanceSeen) -> None:
-    launched = bool(run.notes.get("launched"))
+    launched = bool(run.notes.get("launched")) and not another.was_ended(run, seen.instance_id)
     await run.commit("death", lambda tx: tx.put_lease(without_instance(_present(tx, run))))
     if launched:
         raise CloudStateError(

@@ -259,7 +259,8 @@ class MemoryCloud:
         row = self._row(instance_id)
         if row.seen.state is InstanceState.STOPPED:
             row.seen = replace(row.seen, state=InstanceState.PENDING)
-            row.next_state, row.next_at_s = InstanceState.RUNNING, now_s + self.pace.pending_s
+            if not self.faults.pending_for_ever:
+                row.next_state, row.next_at_s = InstanceState.RUNNING, now_s + self.pace.pending_s
         self.faults.after("start_instance")
 
     async def stop_instance(self, instance_id: str) -> None:
