@@ -15,7 +15,7 @@ STEPS = int(os.environ.get("EDUCLOUD_MODEL_STEPS", "10000"))
 SEED = int(os.environ.get("EDUCLOUD_MODEL_SEED", "1"))
 
 
-@pytest.mark.timeout(60 + STEPS // 20)
+@pytest.mark.timeout(600 + STEPS // 5)  # for a hang: other computers are slower
 def test_nothing_happens_that_must_never_happen():
     replay = os.environ.get("EDUCLOUD_MODEL_REPLAY")
     if replay:
