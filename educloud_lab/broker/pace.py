@@ -91,7 +91,8 @@ class Pace:
     def _slowness(self, operation: str) -> float:
         times, since_s = self._slow.get(operation, (1.0, 0.0))
         if times > 1.0:
-            times /= _RECOVER ** int((self._clock.monotonic_s() - since_s) / _RECOVER_S)
+            # A power of minus so much ends at nought; of plus so much it would be too large for a number one day.
+            times *= _RECOVER ** -int((self._clock.monotonic_s() - since_s) / _RECOVER_S)
         return max(1.0, times)
 
     def slow_down(self, operation: str) -> None:

@@ -122,6 +122,16 @@ async def test_the_cloud_asks_to_slow_down_and_the_rate_comes_back_slowly(shared
     assert paces.rate("RunInstances") == RATES["RunInstances"]
 
 
+async def test_days_after_it_was_asked_to_slow_down_nothing_is_slower(shared):
+    cloud = broker_of(shared)
+    shared.asked.refuse = 1
+    with pytest.raises(CloudBusyError):
+        await cloud.run_instance()
+    shared.clock.jump(400 * 86400.0)
+    await cloud.run_instance()
+    assert len(shared.asked.at["RunInstances"]) == 2
+
+
 async def test_other_errors_do_not_slow_down(shared):
     paces = Pace(shared.store, shared.clock, BrokerConfig(rates=RATES))
 
