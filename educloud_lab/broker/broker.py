@@ -24,7 +24,7 @@ from educloud_lab.broker.owning import own_lease
 from educloud_lab.broker.pace import Pace, paced
 from educloud_lab.broker.parts import Bell, Checkpoint, Parts, no_checkpoint
 from educloud_lab.broker.reconciler import Reconciler
-from educloud_lab.broker.sight import Sight
+from educloud_lab.broker.sight import Sight, snapshot_sight
 from educloud_lab.broker.timekeeper import Timekeeper
 from educloud_lab.broker.volumes import Volumes
 from educloud_lab.domain import naming
@@ -101,6 +101,7 @@ class Broker:
             random=random_source or random.Random(),  # noqa: S311 - jitter, nothing secret
             checkpoint=checkpoint,
             sight=Sight(cloud, clock, period_s=config.busy_poll_s, on_health=self._on_health),
+            snapshot_sight=snapshot_sight(cloud, clock, period_s=config.busy_poll_s),
         )
         self.limits = Limits(self._parts)
         self._timekeeper = Timekeeper(self._parts, self.limits)
@@ -135,6 +136,7 @@ class Broker:
         await self._timekeeper.close()
         await self._reconciler.close()
         self._parts.sight.close()
+        self._parts.snapshot_sight.close()
         await self._parts.store.close()
 
     async def _on_health(self, error: EducloudError | None) -> None:

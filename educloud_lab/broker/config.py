@@ -86,6 +86,11 @@ class BrokerConfig:
     processor_share: float = 0.05  # of one core, used by its people's programs between two questions
     guard_grace_s: float = 900.0  # a machine's own timer fires so long after the hard limit
     guard_slack_s: float = 120.0  # a smaller difference is not worth arming it anew
+    bin_s: float = 7 * 86400.0  # a discarded data volume is kept for so long
+    freeze_s: float = 10.0  # a file system that is frozen for a snapshot thaws by itself after this
+    freeze_contact_limit_s: float = 20.0  # a machine that does not answer for so long is not waited for
+    restore_limit_s: float = 3600.0  # a volume is copied from a snapshot
+    upkeep_s: float = 15.0  # between looks through bin and snapshots
     grant_s: float = 600.0
     grant_skew_s: float = 60.0
     ssh_port: int = 22

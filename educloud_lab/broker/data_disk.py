@@ -7,6 +7,10 @@ refused and explained.
 
 from __future__ import annotations
 
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
 from educloud_lab.broker.auditing import audit
 from educloud_lab.broker.run import Run
 from educloud_lab.broker.scripts import disk as scripts
@@ -22,9 +26,11 @@ from educloud_lab.domain.errors import (
     VolumeUnreadableError,
 )
 from educloud_lab.domain.job import VolumeStage
+from educloud_lab.ports.records import VolumeRecord
 from educloud_lab.ports.shell import Connection
 from educloud_lab.ports.store import Transaction
 
+_log = logging.getLogger(__name__)
 _WAIT_TENTHS = "200"
 _MKFS_S = 600.0
 _LEFT = "It was not changed."
@@ -187,7 +193,8 @@ async def mount(run: Run) -> None:
     completed = await run.outside(
         "mount", lambda: _connection(run).run(scripts.MOUNT, arguments=arguments, timeout_s=_MKFS_S)
     )
-    state = read_answer("mount", completed, scripts.MOUNT_FORMS, required=("state",))["state"]
+    answer = read_answer("mount", completed, scripts.MOUNT_FORMS, required=("state",))
+    state = answer["state"]
     if state == "mismatch":
         raise _not_as_recorded(run, {"uuid": "another"})
     if state == "elsewhere":
@@ -196,6 +203,8 @@ async def mount(run: Run) -> None:
             kept="Nothing was unmounted.",
             next_step="Press Stop and then Start.",
         )
+    if state in ("dirty", "refused"):
+        await run.put_volume("not mounted", mount_count=None)  # the check may have written to it
     if state == "dirty":
         raise VolumeError(
             "The file system needs a repair that is not safe without a person's eyes.",
@@ -208,5 +217,21 @@ async def mount(run: Run) -> None:
             kept="It was not changed.",
             next_step="The console log may say why; Stop and Start may help.",
         )
+    if answer.get("extended") == "failed":
+        _log.warning("lease %s: the file system could not be extended; the next mount tries again", run.lease.id)
     now = await run.parts.store.transact(lambda tx: tx.now())
-    await run.put_volume("mounted", stage=VolumeStage.MOUNTED, last_mounted_at=now)
+    await run.put_volume("mounted", stage=VolumeStage.MOUNTED, last_mounted_at=now, **_proof(volume, answer, now))
+
+
+def _proof(volume: VolumeRecord, answer: dict[str, str], now: datetime) -> dict[str, Any]:
+    """Return what the file system's own record of its last write says beside ours of the last unmount."""
+    written, mounts = answer.get("written", "-"), answer.get("mounts", "-")
+    changes: dict[str, Any] = {"mount_count": None, "proof": "", "proved_at": now}
+    if written == "-" or mounts == "-":
+        # Nothing to compare: it is new, or it was mounted already when a broker was cut off.
+        return changes if volume.stage is not VolumeStage.MOUNTED else {}
+    at = datetime.fromtimestamp(int(written), UTC)
+    if volume.mount_count is not None:
+        same = (volume.last_written_at, volume.mount_count) == (at, int(mounts))
+        changes["proof"] = "same" if same else "changed"
+    return changes | {"last_written_at": at}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from educloud_lab.broker.intents import DIED
@@ -9,10 +10,18 @@ from educloud_lab.broker.limits_view import action_reasons
 from educloud_lab.broker.sessions import duration
 from educloud_lab.domain.job import JobKind
 from educloud_lab.domain.lease import PHASES, Phase, Status, Target
-from educloud_lab.ports.records import JobRecord, LeaseRecord
+from educloud_lab.ports.records import JobRecord, LeaseRecord, VolumeRecord
 from educloud_lab.wire import models as wire
 
 _WORDS = {JobKind.START: "starting", JobKind.STOP: "going to sleep", JobKind.DELETE: "being deleted"}
+_VOLUME_WORDS = {
+    JobKind.SNAPSHOT: "A snapshot is being taken",
+    JobKind.RESTORE: "A snapshot is being restored",
+    JobKind.GROW: "The data volume is being enlarged",
+    JobKind.DISCARD: "The data volume is put into the bin",
+    JobKind.RETURN: "A data volume is taken out of the bin",
+    JobKind.EMPTY: "Something is being deleted",
+}
 _LIMITS = {
     "time-limit": "Its time is over",
     "idle-limit": "Nothing happens on it",
@@ -21,7 +30,7 @@ _LIMITS = {
 _NEXT = {Target.RUNNING: "starts", Target.STOPPED: "is put to sleep", Target.DELETED: "is deleted"}
 
 
-def headline(lease: LeaseRecord, job: JobRecord | None) -> str:
+def headline(lease: LeaseRecord, job: JobRecord | None, volume: VolumeRecord | None = None) -> str:
     """Return one line that says where a lease stands."""
     phase = PHASES[lease.target, lease.status]
     waiting = job.waiting_for if job is not None and job.ended_at is None else ""
@@ -34,21 +43,30 @@ def headline(lease: LeaseRecord, job: JobRecord | None) -> str:
     if phase is Phase.OFF:
         if lease.reason == DIED and lease.problem is not None:
             return lease.problem.what
-        return "No machine yet: press Start" if lease.generation == 0 else "No machine; the data volume is kept"
+        return "No machine yet: press Start" if lease.generation == 0 else f"No machine; {_volume(volume)}"
     if phase is Phase.WAITING:
-        now = _WORDS[job.kind] if job is not None else str(lease.status)
+        now = _WORDS.get(job.kind, str(lease.status)) if job is not None else str(lease.status)
         return f"The machine is {now}; then it {_NEXT[lease.target]}"
     if waiting:
         return waiting
+    if job is not None and job.ended_at is None and job.kind in _VOLUME_WORDS:
+        return f"{_VOLUME_WORDS[job.kind]}; then the machine {_NEXT[lease.target]}"
     if phase is Phase.STARTING:
         return "Starting the machine"
     if phase is Phase.DELETING:
-        return "Deleting the machine; the data volume is kept"
+        return f"Deleting the machine; {_volume(volume)}"
     if lease.reason in _LIMITS:
         return f"{_LIMITS[lease.reason]}: the machine is being put to sleep"
     if lease.reason == DIED:
         return "The machine stopped by itself; putting things in order"
     return "Putting the machine to sleep"
+
+
+def _volume(volume: VolumeRecord | None) -> str:
+    """Return what there is of a data volume, as the end of a sentence."""
+    if volume is None:
+        return "it has no data volume"
+    return "the data volume is kept" if volume.cloud_id is not None else "the next Start makes a new data volume"
 
 
 def _asleep(lease: LeaseRecord) -> str:
@@ -63,8 +81,8 @@ def _asleep(lease: LeaseRecord) -> str:
     return "Asleep"
 
 
-def actions(lease: LeaseRecord, now: datetime) -> list[wire.ActionState]:
-    """Return every action with whether it can be asked for now, and why not."""
+def actions(lease: LeaseRecord, now: datetime, volume: Mapping[wire.Action, str]) -> list[wire.ActionState]:
+    """Return every action with whether it can be asked for now, and why not; ``volume`` is what its module says."""
     phase = PHASES[lease.target, lease.status]
     ready = phase is Phase.READY
     nothing = lease.status is Status.NEW
@@ -84,8 +102,9 @@ def actions(lease: LeaseRecord, now: datetime) -> list[wire.ActionState]:
     if not ready:
         reasons[wire.Action.TERMINAL] = "Possible when the machine is ready."
     reasons |= action_reasons(lease, now)
-    for action in _NOT_YET:
-        reasons[action] = "Not possible now."
+    if phase is Phase.OFF and lease.problem is None and not lease.reason:
+        reasons[wire.Action.WHY] = "There is no machine."
+    reasons |= volume
     if lease.instance_id is None:
         reasons[wire.Action.CONSOLE] = "There is no machine."
     elif lease.instance_state not in ("running", "pending"):
@@ -93,12 +112,4 @@ def actions(lease: LeaseRecord, now: datetime) -> list[wire.ActionState]:
     return [wire.ActionState(action=action, enabled=not reason, reason=reason) for action, reason in reasons.items()]
 
 
-_NOT_YET = (
-    wire.Action.SNAPSHOT,
-    wire.Action.RESTORE,
-    wire.Action.GROW,
-    wire.Action.DISCARD,
-    wire.Action.RETURN,
-    wire.Action.WHY,
-)
 _RESTING = (Phase.OFF, Phase.ASLEEP)

@@ -10,7 +10,19 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-from educloud_lab.broker import contact, data_disk, data_volume, guard, machine, queue, stop
+from educloud_lab.broker import (
+    contact,
+    data_disk,
+    data_volume,
+    growing,
+    guard,
+    machine,
+    queue,
+    restoring,
+    shelf,
+    snapshots,
+    stop,
+)
 from educloud_lab.broker.auditing import job_ended
 from educloud_lab.broker.intents import DIED, unfinished_to
 from educloud_lab.broker.outcomes import Verdict, verdict_for, waiting_text
@@ -51,8 +63,14 @@ _STOP: Final[dict[str, StepFunction]] = {
     "detach": stop.detach,
     "instance": stop.go_down,
 }
-# Filled by the modules of the volumes' own jobs.
-_VOLUME: Final[dict[JobKind, dict[str, StepFunction]]] = {}
+_VOLUME: Final[dict[JobKind, dict[str, StepFunction]]] = {
+    JobKind.SNAPSHOT: {"freeze": snapshots.freeze, "take": snapshots.take, "complete": snapshots.complete},
+    JobKind.RESTORE: {"copy": restoring.copy, "exchange": restoring.exchange},
+    JobKind.GROW: {"enlarge": growing.enlarge},
+    JobKind.DISCARD: {"shelve": shelf.discard},
+    JobKind.RETURN: {"exchange": shelf.bring_back},
+    JobKind.EMPTY: {"erase": shelf.erase},
+}
 
 
 def plan(kind: JobKind, *, has_volume: bool) -> tuple[Mapping[str, StepFunction], Mapping[str, tuple[str, ...]]]:

@@ -53,6 +53,7 @@ class Parts:
     random: random.Random
     checkpoint: Checkpoint
     sight: Sight
+    snapshot_sight: Sight  # looks at snapshots only, and only while somebody waits for one
     changed: Bell = field(default_factory=Bell)  # something of ours changed: watchers look
     kick: Bell = field(default_factory=Bell)  # the reconciler has something to do
     nudged: dict[str, Bell] = field(default_factory=dict)  # by lease: its run should look at the target now

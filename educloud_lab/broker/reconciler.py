@@ -15,9 +15,11 @@ from functools import partial
 from educloud_lab.broker import queue
 from educloud_lab.broker.auditing import BROKER, audit
 from educloud_lab.broker.clock import wait_event
+from educloud_lab.broker.diagnosis.watch import Rounds
 from educloud_lab.broker.intents import DIED, ensure_job, want
 from educloud_lab.broker.parts import Parts
 from educloud_lab.broker.tags import find_instance
+from educloud_lab.broker.upkeep import Upkeep
 from educloud_lab.broker.workqueue import WorkQueue
 from educloud_lab.domain.errors import CloudError, EducloudError, StoreError
 from educloud_lab.domain.lease import Problem, Status, Target
@@ -47,6 +49,8 @@ class Reconciler:
         self._queue = WorkQueue(parts.clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
+        self._rounds = Rounds(parts)
+        self._upkeep = Upkeep(parts)
 
     def start(self) -> None:
         """Begin."""
@@ -62,6 +66,7 @@ class Reconciler:
     async def close(self) -> None:
         """Stop; attempts under way are cut off and their jobs let go."""
         self._queue.close()
+        await self._rounds.close()
         tasks = [*self._tasks, *([self._watching] if self._watching is not None else [])]
         for task in tasks:
             task.cancel()
@@ -95,8 +100,10 @@ class Reconciler:
             period_s = min(period_s, config.unseen_poll_s)
         if sight.age_s() >= period_s and (self._watching is None or self._watching.done()):
             self._watching = asyncio.ensure_future(self._watch_machines())
+        self._rounds.begin_if_due()
         # Most passes find nothing to do; a transaction that changes nothing does not move the version.
         await self._parts.store.transact(lambda tx: queue.tend(tx, self._parts))
+        await self._upkeep.tend()
         if await self._parts.store.transact(self._sweep):
             self._parts.changed.ring()
         for job_id in await self._parts.store.transact(lambda tx: tx.due_jobs()):

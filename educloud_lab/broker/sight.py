@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Protocol
 
 from educloud_lab.domain.errors import CloudError, EducloudError
 from educloud_lab.ports.clock import Clock
 from educloud_lab.ports.cloud import Cloud, CloudView
 
 HealthListener = Callable[[EducloudError | None], Awaitable[None]]
+
+
+class Observer(Protocol):
+    """What can be looked at: a cloud, or a part of it."""
+
+    async def observe(self) -> CloudView:
+        """Look at everything of it."""
 
 
 @dataclass(slots=True)
@@ -33,7 +41,7 @@ class Sight:
     on_health : called when the cloud goes out of sight or comes back.
     """
 
-    def __init__(self, cloud: Cloud, clock: Clock, *, period_s: float, on_health: HealthListener) -> None:
+    def __init__(self, cloud: Observer, clock: Clock, *, period_s: float, on_health: HealthListener) -> None:
         self._cloud = cloud
         self._clock = clock
         self._period_s = period_s
@@ -113,3 +121,23 @@ class Sight:
         """Give up a look that is under way."""
         if self._next is not None:
             self._next.cancel()
+
+
+class _Snapshots:
+    """The snapshots of a cloud, as a view of their own."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def observe(self) -> CloudView:
+        seen = await self._cloud.observe_snapshots()
+        return CloudView(seen_at=datetime.now(UTC), instances={}, volumes={}, snapshots=seen)
+
+
+def snapshot_sight(cloud: Cloud, clock: Clock, *, period_s: float) -> Sight:
+    """Return a sight of the snapshots alone, shared by all who wait for one."""
+
+    async def nobody_told(_error: EducloudError | None) -> None:
+        return
+
+    return Sight(_Snapshots(cloud), clock, period_s=period_s, on_health=nobody_told)

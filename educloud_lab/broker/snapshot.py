@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from educloud_lab.broker import queue
+from educloud_lab.broker.finding_view import wire_finding
 from educloud_lab.broker.headlines import actions, headline
 from educloud_lab.broker.limits_view import wire_limits
 from educloud_lab.broker.parts import Parts
+from educloud_lab.broker.volumes_view import reasons as volume_reasons
+from educloud_lab.broker.volumes_view import wire_bin, wire_snapshots, wire_volume
 from educloud_lab.domain.errors import EducloudError
 from educloud_lab.domain.job import TITLES, HostKeyStage, StepState
 from educloud_lab.domain.lease import PHASES, Phase, Problem
 from educloud_lab.domain.profile import MachineProfile
-from educloud_lab.ports.records import JobRecord, LeaseRecord, StepRecord, VolumeRecord
+from educloud_lab.ports.records import JobRecord, LeaseRecord, StepRecord
 from educloud_lab.ports.store import Transaction
 from educloud_lab.wire import models as wire
 
@@ -103,21 +106,6 @@ def wire_job(
     )
 
 
-def _wire_volume(volume: VolumeRecord) -> wire.Volume:
-    return wire.Volume(
-        id=volume.cloud_id,
-        size_bytes=volume.size_bytes,
-        mount_point=volume.mount_point,
-        stage=wire.VolumeStage(volume.stage.value),
-        file_system_uuid=volume.file_system_uuid if volume.formatted_at is not None else None,
-        formatted_at=volume.formatted_at,
-        last_mounted_at=volume.last_mounted_at,
-        last_written_at=volume.last_written_at,
-        proof="",
-        from_snapshot=None,
-    )
-
-
 def _wire_instance(lease: LeaseRecord, *, visible: bool) -> wire.Instance | None:
     if lease.instance_id is None:
         return None
@@ -155,11 +143,11 @@ def wire_lease(tx: Transaction, parts: Parts, lease: LeaseRecord) -> wire.Lease:
         target=lease.target.value,
         status=lease.status.value,
         phase=wire.Phase(PHASES[lease.target, lease.status].value),
-        headline=queue.headline(place) if place is not None and on_its_way else headline(lease, job),
+        headline=queue.headline(place) if place is not None and on_its_way else headline(lease, job, volume),
         problem=wire_problem(lease.problem),
         job=shown_job,
         instance=_wire_instance(lease, visible=parts.sight.problem is None),
-        volumes=[_wire_volume(volume)] if volume is not None else [],
+        volumes=[wire_volume(tx, volume)] if volume is not None else [],
         system_disk="lost" if lease.root_device_type == "instance-store" else "kept",
         host_key_source=source,  # type: ignore[arg-type]  # one of the literal's three words by construction
         host_key_fingerprint=parts.authority.fingerprint(key) if key and source != "none" else None,
@@ -167,10 +155,10 @@ def wire_lease(tx: Transaction, parts: Parts, lease: LeaseRecord) -> wire.Lease:
         started_at=lease.started_at,
         expires_at=lease.expires_at,
         limits=wire_limits(lease, now),
-        finding=None,
-        snapshots=[],
-        bin=[],
-        actions=actions(lease, now),
+        finding=wire_finding(lease.finding),
+        snapshots=wire_snapshots(tx, lease),
+        bin=wire_bin(tx, lease),
+        actions=actions(lease, now, volume_reasons(tx, lease, volume)),
         updated_at=lease.updated_at,
     )
 

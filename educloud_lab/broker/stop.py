@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from educloud_lab.broker import data_volume, grants
 from educloud_lab.broker.dial import dial
 from educloud_lab.broker.machine import note
@@ -60,7 +62,7 @@ async def unmount(run: Run) -> None:
         return
     seen = await _instance(run)
     if seen is None or seen.state in _DEAD:
-        await run.put_volume("unmounted by a dead machine", may_be_mounted=False)
+        await run.put_volume("unmounted by a dead machine", may_be_mounted=False, mount_count=None)
         return
     if seen.state not in _UP:
         run.notes["power"] = True
@@ -102,14 +104,35 @@ async def _release(run: Run, connection: Connection) -> None:
         "release",
         lambda: connection.run(scripts.RELEASE, arguments=[serial, volume.mount_point, text], timeout_s=120.0),
     )
-    answer = read_answer("release", completed, scripts.RELEASE_FORMS, required=("state", "holders"))
+    answer = read_answer("release", completed, scripts.RELEASE_FORMS, required=("state",))
     if answer["state"] == "busy":
         raise VolumeBusyError(
-            f"The data volume cannot be unmounted: it is used by {answer['holders']}.",
+            f"The data volume cannot be unmounted: it is used by {holders(answer)}.",
             kept="Nothing was detached and the machine still runs; your files are safe.",
             next_step="End these programs (Start opens the machine again), then press Stop again.",
         )
-    await run.put_volume("unmounted", may_be_mounted=False, stage=VolumeStage.ATTACHED)
+    written, mounts = answer.get("written", "-"), answer.get("mounts", "-")
+    known = written != "-" and mounts != "-"
+    await run.put_volume(
+        "unmounted",
+        may_be_mounted=False,
+        stage=VolumeStage.ATTACHED,
+        # The file system's own word: the next mount compares it, which proves that nobody wrote to it in between.
+        last_written_at=datetime.fromtimestamp(int(written), UTC) if known else volume.last_written_at,
+        mount_count=int(mounts) if known else None,
+    )
+
+
+def holders(answer: dict[str, str]) -> str:
+    """Return what keeps the volume busy, for people: "`vim notes.txt` of student on pts/1"."""
+    found = []
+    for key, text in sorted(answer.items()):
+        if key.startswith("holder"):
+            _, owner, seat, command = text.split(" ", 3)
+            found.append(f"`{command}` of {owner}" + (f" on {seat}" if seat != "-" else ""))
+    if not found:
+        return "something that the machine does not name"
+    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
 
 
 def _ends_instance(run: Run, seen: InstanceSeen | None) -> bool:
@@ -122,7 +145,7 @@ async def detach(run: Run) -> None:
     """Detach the volume and wait until the cloud calls it available. Never while it may be mounted (I4)."""
     if run.notes.get("power"):
         await power_down(run)
-        await run.put_volume("unmounted by shutdown", may_be_mounted=False)
+        await run.put_volume("unmounted by shutdown", may_be_mounted=False, mount_count=None)
     volume = run.volume
     if volume.cloud_id is None:
         return

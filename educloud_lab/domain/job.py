@@ -148,10 +148,7 @@ RESTORE_STEPS: Final[dict[str, str]] = {
     "copy": "Make a volume from the snapshot",
     "exchange": "Put it in the place of the present one",
 }
-GROW_STEPS: Final[dict[str, str]] = {
-    "enlarge": "Enlarge the volume",
-    "extend": "Extend the file system",
-}
+GROW_STEPS: Final[dict[str, str]] = {"enlarge": "Enlarge the volume"}  # the next mount extends the file system
 DISCARD_STEPS: Final[dict[str, str]] = {"shelve": "Put the volume into the bin"}
 RETURN_STEPS: Final[dict[str, str]] = {"exchange": "Put the volume back"}
 EMPTY_STEPS: Final[dict[str, str]] = {"erase": "Delete it in the cloud"}

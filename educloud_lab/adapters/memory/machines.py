@@ -59,7 +59,7 @@ class MemoryMachine:
     principals: dict[str, str] = field(default_factory=dict)
     mounts: dict[str, str] = field(default_factory=dict)  # mount point: volume id
     frozen: dict[str, float] = field(default_factory=dict)  # volume id: thawed by itself at
-    holders: list[str] = field(default_factory=list)  # programs that KILL does not end
+    holders: list[str] = field(default_factory=list)  # command lines of programs that KILL does not end
     messages: list[str] = field(default_factory=list)
     console: str = ""
     told: list[str] = field(default_factory=list)  # to its terminals

@@ -11,6 +11,7 @@ from educloud_lab.adapters.memory.cloud import MemoryCloud
 from educloud_lab.adapters.memory.machines import MemoryDisk, MemoryMachine, fake_key
 from educloud_lab.broker.scripts import disk as disk_scripts
 from educloud_lab.broker.scripts import first_contact
+from educloud_lab.broker.scripts import freeze as freeze_scripts
 from educloud_lab.broker.scripts import guard as guard_scripts
 from educloud_lab.broker.scripts import presence as presence_scripts
 from educloud_lab.domain.errors import HostKeyError, LoginRefusedError, MachineUnreachableError
@@ -244,17 +245,44 @@ class MemoryConnection:
             return 0, ["state mismatch"]
         if disk.dirty == "beyond":
             return 0, ["state dirty"]
+        if disk.volume_id in machine.mounts.values():
+            return 0, ["state mounted", "written -", "mounts -", "extended no"]
+        told = [f"written {disk.written_s}", f"mounts {disk.mount_count}"] if arguments[4] != "new" else []
         disk.dirty = ""
+        disk.mount_count += 1
+        disk.written_s = self._epoch_s()
         machine.mounts[arguments[2]] = disk.volume_id
-        return 0, ["state mounted"]
+        smaller = 0 < disk.file_system_bytes < disk.size_bytes
+        disk.file_system_bytes = disk.size_bytes
+        return 0, ["state mounted", *told, f"extended {'yes' if smaller else 'no'}"]
 
     def _release(self, arguments: list[str]) -> tuple[int, list[str]]:
         machine = self._machine
         machine.messages.append(arguments[2])
         if machine.holders and arguments[1] in machine.mounts:
-            return 0, ["state busy", f"holders {' '.join(machine.holders)}"]
+            named = [f"holder{number} {number} student - {text}" for number, text in enumerate(machine.holders, 1)]
+            return 0, ["state busy", "written -", "mounts -", *named]
         machine.mounts.pop(arguments[1], None)
-        return 0, ["state free", "holders -"]
+        disk = self._disk(arguments[0])
+        if disk is None:
+            return 0, ["state free", "written -", "mounts -"]
+        disk.written_s = self._epoch_s()
+        return 0, ["state free", f"written {disk.written_s}", f"mounts {disk.mount_count}"]
+
+    def _epoch_s(self) -> int:
+        return int(self._shell.cloud.clock.now().timestamp())
+
+    def _freeze(self, arguments: list[str]) -> tuple[int, list[str]]:
+        disk, machine = self._disk(arguments[0]), self._machine
+        if disk is None or machine.mounts.get(arguments[1]) != disk.volume_id:
+            return 0, ["state unmounted"]
+        machine.frozen[disk.volume_id] = self._shell.cloud.clock.monotonic_s() + float(arguments[2])
+        return 0, ["state frozen"]
+
+    def _thaw(self, arguments: list[str]) -> tuple[int, list[str]]:
+        disk = self._disk(arguments[0])
+        until_s = self._machine.frozen.pop(disk.volume_id, 0.0) if disk is not None else 0.0
+        return 0, ["state thawed" if until_s > self._shell.cloud.clock.monotonic_s() else "state late"]
 
     def _guard(self, arguments: list[str]) -> tuple[int, list[str]]:
         machine = self._machine
@@ -347,4 +375,6 @@ _SCRIPTS: dict[str, tuple[str, _Script]] = {
     disk_scripts.FORMAT: ("format", MemoryConnection._format),
     disk_scripts.MOUNT: ("mount", MemoryConnection._mount),
     disk_scripts.RELEASE: ("release", MemoryConnection._release),
+    freeze_scripts.FREEZE: ("freeze", MemoryConnection._freeze),
+    freeze_scripts.THAW: ("thaw", MemoryConnection._thaw),
 }

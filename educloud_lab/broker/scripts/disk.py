@@ -12,7 +12,7 @@ from typing import Final
 UUID_FORM: Final = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 # Each program that is started costs an emulated machine some 30 ms, so what the shell can read, it reads itself.
-_FIND: Final = """set -u
+FIND: Final = """set -u
 LC_ALL=C; export LC_ALL
 sys=${EDUCLOUD_SYS:-/sys}; dev=${EDUCLOUD_DEV:-/dev}; proc=${EDUCLOUD_PROC:-/proc}
 name=none
@@ -36,6 +36,22 @@ look_at_mounts() { # $1 mount point; sets place (of the disk) and options, cover
 }
 """
 
+_READ_SUPERBLOCK: Final = """read_superblock() { # sets written (seconds since 1970), mounts, blocks, block (bytes)
+  written='-'; mounts='-'; blocks=0; block=0
+  while IFS=':' read -r key value; do
+    value=${value#"${value%%[! ]*}"}
+    case $key in
+      'Block count') blocks=$value ;;
+      'Block size') block=$value ;;
+      'Mount count') mounts=$value ;;
+      'Last write time') written=$(date -u -d "$value" +%s 2>/dev/null) || written='-' ;;
+    esac
+  done <<END
+$(TZ=UTC dumpe2fs -h "$disk" 2>/dev/null)
+END
+}
+"""
+
 # GNU cmp: 0 the same, 1 different or (it says so) at an end too early, 2 cannot be read, 127 no such program.
 _LOOK_FOR_DATA: Final = """look_for_data() { # $1 bytes to pass over, $2 bytes to look at; sets zeros
   out=$(cmp -i "$1:0" -n "$2" "$disk" /dev/zero 2>&1)
@@ -48,7 +64,7 @@ _LOOK_FOR_DATA: Final = """look_for_data() { # $1 bytes to pass over, $2 bytes t
 """
 
 PROBE: Final = (
-    _FIND
+    FIND
     + _LOOK_FOR_DATA
     + """# $1 serial, $2 tenths of a second to wait for the disk
 tries=0
@@ -113,7 +129,7 @@ PROBE_FORMS: Final = {
 }
 
 FORMAT: Final = (
-    _FIND
+    FIND
     + _LOOK_FOR_DATA
     + """# $1 serial, $2 UUID, $3 size in bytes; the permit was spent before this was sent
 find_disk "$1" || exit 70
@@ -140,7 +156,8 @@ echo end
 FORMAT_FORMS: Final = {"uuid": UUID_FORM}
 
 MOUNT: Final = (
-    _FIND
+    FIND
+    + _READ_SUPERBLOCK
     + """# $1 serial, $2 UUID, $3 mount point, $4 user, $5 "new" right after its mkfs on this machine
 find_disk "$1" || exit 70
 disk=$dev/$name
@@ -148,15 +165,18 @@ exec 9>"${EDUCLOUD_RUN:-/run}/educloud-$name.lock"
 flock -w 60 9 || exit 75
 uuid=$(blkid -p -o value -s UUID "$disk" 2>/dev/null)
 look_at_mounts "$3"
-state=mounted
+state=mounted; written='-'; mounts='-'; extended=no
 if [ "$uuid" != "$2" ]; then
   state=mismatch
 elif [ -n "$place" ] && [ "$place" != "$3" ]; then
   state=elsewhere
 elif [ -z "$place" ]; then
   # -p repairs only what is safe without a person; 0 and 1 are good, 4 and above need eyes.
-  checked=0
-  if [ "$5" != new ]; then e2fsck -p "$disk" </dev/null >/dev/null 2>&1 9>&-; checked=$?; fi
+  checked=0; block=0
+  if [ "$5" != new ]; then
+    read_superblock  # before anything of ours writes to it
+    e2fsck -p "$disk" </dev/null >/dev/null 2>&1 9>&-; checked=$?
+  fi
   if [ "$checked" -gt 1 ]; then
     state=dirty
   else
@@ -171,6 +191,12 @@ elif [ -z "$place" ]; then
         # mkfs gave it to root, with mode 0755.
         chown "$4": "$3" && : >"$3/.educloud"
       fi
+      read -r sectors <"$sys/block/$name/size"
+      covers=$((blocks * block + block))
+      if [ "$state" = mounted ] && [ "$block" -gt 0 ] && [ "$covers" -le "$((sectors * 512))" ]; then
+        # The disk grew. Mounted: then it is journalled, so that being cut off in the middle harms nothing.
+        if resize2fs "$disk" </dev/null >/dev/null 2>&1 9>&-; then extended=yes; else extended=failed; fi
+      fi
     else
       state=refused
     fi
@@ -178,13 +204,24 @@ elif [ -z "$place" ]; then
 fi
 echo 'educloud mount'
 echo "state $state"
+echo "written $written"
+echo "mounts $mounts"
+echo "extended $extended"
 echo end
 """
 )
-MOUNT_FORMS: Final = {"state": r"mounted|mismatch|elsewhere|dirty|refused"}
+_EPOCH_FORM: Final = r"-|[0-9]{1,11}"
+_COUNT_FORM: Final = r"-|[0-9]{1,5}"
+MOUNT_FORMS: Final = {
+    "state": r"mounted|mismatch|elsewhere|dirty|refused",
+    "written": _EPOCH_FORM,
+    "mounts": _COUNT_FORM,
+    "extended": r"yes|no|failed",
+}
 
 RELEASE: Final = (
-    _FIND
+    FIND
+    + _READ_SUPERBLOCK
     + """# $1 serial, $2 mount point, $3 message for the terminals
 for terminal in "$dev"/pts/[0-9]*; do
   [ -w "$terminal" ] && printf '\\r\\n%s\\r\\n' "$3" >"$terminal" 2>/dev/null
@@ -197,8 +234,20 @@ holders() { # $1 mount point
   } | sed "s|^$proc/\\([0-9]*\\)/.*|\\1|" | sort -un | grep -vx "$$"
 }
 mounted() { look_at_mounts "$1"; [ -n "$place" ] || [ "$covered" = yes ]; }
-state=free
-who='-'
+describe() { # $1 process; says user, terminal and command line, in characters that cannot be taken for anything else
+  owner=$(stat -c %U "$proc/$1" 2>/dev/null) || owner='?'
+  seat='-'
+  if read -r line 2>/dev/null <"$proc/$1/stat"; then
+    set -- "$1" ${line##*) }
+    # Field 7 of stat(5) is the terminal; major number 136 is the first of the pseudo terminals.
+    case ${6:-0} in *[!0-9]*) ;; *) [ "$((${6:-0} / 256))" = 136 ] && seat=pts/$((${6:-0} % 256)) ;; esac
+  fi
+  command=$(tr '\0' ' ' <"$proc/$1/cmdline" 2>/dev/null)
+  [ -n "$command" ] || read -r command <"$proc/$1/comm"
+  printf '%s %s %s %s' "$1" "$owner" "$seat" "$command" | tr -c 'A-Za-z0-9 ./_+=:,@-' '?' | cut -c1-120 | sed 's/ *$//'
+}
+state=free; written='-'; mounts='-'
+pids=''
 sync
 if mounted "$2"; then
   if ! umount "$2" 2>/dev/null; then
@@ -218,18 +267,32 @@ if mounted "$2"; then
       umount "$2" 2>/dev/null
     fi
   fi
+  pids=''
   if mounted "$2"; then
     state=busy
-    who=$(for pid in $(holders "$2"); do
-      printf '%s(%s) ' "$(tr -cd 'A-Za-z0-9_.-' <"$proc/$pid/comm" | cut -c1-20)" "$pid"
-    done | cut -c1-200)
-    who=${who% }
+    pids=$(holders "$2")
   fi
+fi
+if [ "$state" = free ] && [ "$name" != none ]; then
+  disk=$dev/$name
+  read_superblock
 fi
 echo 'educloud release'
 echo "state $state"
-echo "holders ${who:--}"
+echo "written $written"
+echo "mounts $mounts"
+count=0
+for pid in $pids; do
+  count=$((count + 1))
+  [ "$count" -le 5 ] || break
+  echo "holder$count $(describe "$pid")"
+done
 echo end
 """
 )
-RELEASE_FORMS: Final = {"state": r"free|busy", "holders": r"-|[A-Za-z0-9_.() -]{1,200}"}
+RELEASE_FORMS: Final = {
+    "state": r"free|busy",
+    "written": _EPOCH_FORM,
+    "mounts": _COUNT_FORM,
+    **{f"holder{number}": r"[0-9]+ \S{1,40} \S{1,12} [A-Za-z0-9 ./_+=:,@?-]{1,120}" for number in range(1, 6)},
+}

@@ -319,7 +319,7 @@ async def machine_is_used(story: Story, a: int, b: int) -> None:
     if machine.holders:
         machine.holders.clear()
     elif b % 2:
-        machine.holders.append("1234:vim")
+        machine.holders.append("vim notes.txt")
 
 
 @step(1)

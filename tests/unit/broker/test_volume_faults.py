@@ -115,10 +115,10 @@ async def test_a_busy_volume_is_named_and_not_detached_and_stop_works_later(worl
     broker = await world.broker()
     lease = await broker.ensure_lease(ANN, START)
     await world.until(broker, "ready")
-    world.machine().holders = ["python3(412)"]
+    world.machine().holders = ["python3 long.py"]
     await broker.stop(ANN, lease.id)
     failed = await world.until(broker, "trouble")
-    assert "python3(412)" in failed.problem.what
+    assert "`python3 long.py` of student" in failed.problem.what
     assert world.cloud.calls["detach_volume"] == 0
     assert world.machine().up
     assert world.volume().stage is VolumeStage.MOUNTED
@@ -131,7 +131,7 @@ async def test_start_after_a_failed_stop_opens_the_machine_again(world):
     broker = await world.broker()
     lease = await broker.ensure_lease(ANN, START)
     await world.until(broker, "ready")
-    world.machine().holders = ["python3(412)"]
+    world.machine().holders = ["python3 long.py"]
     await broker.stop(ANN, lease.id)
     await world.until(broker, "trouble")
     await broker.start(ANN, lease.id)

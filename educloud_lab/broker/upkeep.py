@@ -1,0 +1,105 @@
+"""What is to be done about volumes although nobody asks just then: the bin emptied, snapshots watched to their end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from educloud_lab.broker.intents import new_id
+from educloud_lab.broker.parts import Parts
+from educloud_lab.domain.job import JobKind, ShelfKind, SnapshotState, step_names, wanted_job
+from educloud_lab.ports.records import JobRecord, LeaseRecord, StepRecord
+from educloud_lab.ports.store import Transaction
+
+_UNDER_WAY: Final = (SnapshotState.PLANNED, SnapshotState.PENDING)
+_AGAIN: Final = timedelta(hours=1)
+_WATCH_AGAIN: Final = timedelta(seconds=60)
+
+
+def add_volume_job(
+    tx: Transaction, lease: LeaseRecord, kind: JobKind, arguments: dict[str, str], *, who: str = ""
+) -> JobRecord:
+    """Write down one of the volumes' own jobs; nothing may be in flight for the lease.
+
+    Raises
+    ------
+    ConflictError
+        Something is.
+    """
+    volume = tx.volume_of(lease.id)
+    now = tx.now()
+    job = JobRecord(
+        id=new_id(),
+        lease_id=lease.id,
+        volume_id=volume.id if volume is not None else None,
+        kind=kind,
+        scope=f"{kind}:{lease.profile.name}",
+        created_at=now,
+        next_attempt_at=now,
+        asked_by=who,
+        arguments=arguments,
+    )
+    names = step_names(kind, has_volume=True)
+    tx.add_job(job, [StepRecord(job_id=job.id, position=i, name=name) for i, name in enumerate(names)])
+    return job
+
+
+def _idle(tx: Transaction, lease_id: str | None) -> LeaseRecord | None:
+    """Return a lease for which nothing is in flight and nothing is wanted."""
+    lease = tx.lease(lease_id) if lease_id is not None else None
+    if lease is None or tx.job_in_flight(lease.id) is not None or wanted_job(lease.target, lease.status) is not None:
+        return None
+    return lease
+
+
+def sweep(tx: Transaction, course: str) -> bool:
+    """Make the jobs that bin and snapshots need; say whether any was made or anything written down."""
+    changed = False
+    now = tx.now()
+    for item in tx.shelf():
+        ours = item.course == course and item.kind is ShelfKind.BIN
+        due = ours and item.delete_after is not None and item.delete_after <= now
+        lease = _idle(tx, item.lease_id) if due else None
+        if lease is not None:
+            # A deletion that fails is tried again later, not at once.
+            tx.put_shelved(replace(item, delete_after=now + _AGAIN))
+            add_volume_job(tx, lease, JobKind.EMPTY, {"shelf": item.id})
+            changed = True
+    for snapshot in tx.snapshots():
+        if snapshot.course != course or snapshot.state not in _UNDER_WAY:
+            continue
+        lease = _idle(tx, snapshot.lease_id)
+        if lease is None:
+            continue
+        last = tx.last_job(lease.id)
+        if snapshot.state is SnapshotState.PLANNED:
+            # Its job ended without an id from the cloud. Should there be a snapshot all the same, it carries our tags.
+            tx.put_snapshot(replace(snapshot, state=SnapshotState.FAILED))
+            changed = True
+        elif last is None or last.kind is not JobKind.SNAPSHOT or (last.ended_at or now) + _WATCH_AGAIN <= now:
+            add_volume_job(tx, lease, JobKind.SNAPSHOT, {"snapshot": snapshot.id})
+            changed = True
+    return changed
+
+
+class Upkeep:
+    """Sweeps now and then.
+
+    Parameters
+    ----------
+    parts : the broker's ports.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._last_s = float("-inf")
+
+    async def tend(self) -> None:
+        """Sweep when it is time."""
+        now_s = self._parts.clock.monotonic_s()
+        if now_s - self._last_s < self._parts.config.upkeep_s:
+            return
+        self._last_s = now_s
+        if await self._parts.store.transact(lambda tx: sweep(tx, self._parts.course)):
+            self._parts.changed.ring()
