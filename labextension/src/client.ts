@@ -82,7 +82,7 @@ export class CloudClient implements ICloudClient {
   audit(options: { leaseId?: string; before?: number }): Promise<AuditPage> {
     const { leaseId, before } = options;
     const path = leaseId ? pathOf('leases', leaseId, 'audit') : 'audit';
-    const query = before === undefined ? '' : `?before_id=${before}`;
+    const query = before === undefined ? '' : `?before=${before}`;
     return request(path + query, this.serverSettings);
   }
 

@@ -223,7 +223,7 @@ class WhyHandler(Api):
 class AuditHandler(Api):
     @web.authenticated
     async def get(self) -> None:
-        before = int(self.get_argument("before_id", "61"))
+        before = int(self.get_argument("before", "61"))
         STAGE.requests.append(f"audit {before}")
         entries = [
             wire.AuditEntry(

@@ -100,7 +100,7 @@ describe('JobNotifications', () => {
   });
 
   const END = at(300);
-  const words = `Shell basics: The machine is put to sleep at ${formatClock(END, Date.parse(END))}: nothing happens on it. Go on working, or press Keep.`;
+  const words = `Shell basics: Put to sleep at ${formatClock(END, Date.parse(END))}: nothing happens on it.`;
   const warned = (id: string, changes = {}, lab = {}) =>
     lease(
       {

@@ -14,6 +14,7 @@ import {
   formatDuration,
   nearestLimit,
   secondsUntil,
+  warningHelp,
   warningWords
 } from './time';
 
@@ -60,6 +61,7 @@ export function TimeLeft(props: { lease: Lease }): React.JSX.Element | null {
               {warningWords(warning, now_ms, trans)}
             </p>
             {warning.loses ? <p>{warning.loses}</p> : null}
+            <p>{warningHelp(warning, trans)}</p>
           </>
         ) : null}
       </div>
@@ -167,7 +169,7 @@ function LimitDetails(props: {
             : trans.__('Last activity: %1', agoWords(-active_s, trans))}
         </p>
       ) : null}
-      {limits.guarded ? (
+      {limits.guarded && limits.limits?.length ? (
         <p className="educloud-hint">
           {trans.__(
             'The machine carries a timer of its own: it goes to sleep in time even when nobody can tell it to.'

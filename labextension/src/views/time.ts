@@ -89,7 +89,7 @@ export function nearestLimit(lease: Lease): Limit | null {
     : null;
 }
 
-/** What a person is told before a limit ends a session, in their own time zone. Holds as long as the warning does. */
+/** What a limit does and why, in the person's own time zone. Holds as long as the warning does. */
 export function warningWords(
   warning: LimitWarning,
   now_ms: number,
@@ -98,19 +98,25 @@ export function warningWords(
   const end = formatClock(warning.ends_at, now_ms);
   switch (warning.kind) {
     case 'hard':
-      return trans.__(
-        'The machine is put to sleep at %1: its time is over then. Keep gives it its full time again.',
-        end
-      );
+      return trans.__('Put to sleep at %1: its time is over then.', end);
     case 'idle':
-      return trans.__(
-        'The machine is put to sleep at %1: nothing happens on it. Go on working, or press Keep.',
-        end
-      );
+      return trans.__('Put to sleep at %1: nothing happens on it.', end);
     case 'first-connection':
-      return trans.__(
-        'The machine is put to sleep at %1: nobody has connected to it. Open a terminal, or press Keep.',
-        end
-      );
+      return trans.__('Put to sleep at %1: nobody has connected to it.', end);
+  }
+}
+
+/** What a person can do about it. */
+export function warningHelp(
+  warning: LimitWarning,
+  trans: TranslationBundle
+): string {
+  switch (warning.kind) {
+    case 'hard':
+      return trans.__('Keep gives it its full time again.');
+    case 'idle':
+      return trans.__('Go on working, or press Keep.');
+    case 'first-connection':
+      return trans.__('Open a terminal, or press Keep.');
   }
 }
