@@ -45,7 +45,8 @@ class Follower:
                 break
             try:
                 client = client or connect()
-                panel._take(panel._pick(client.snapshot()))
+                snapshot = client.snapshot()
+                panel._take(panel._pick(snapshot), snapshot.server_time)
             except EducloudError as error:
                 log.debug("the panel cannot ask its server: %s", error)
                 panel._take(None)  # what is not known is not shown as if it were

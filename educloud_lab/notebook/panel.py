@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ipywidgets import DOMWidget
-from traitlets import Unicode
+from traitlets import Int, Unicode
 
 from educloud_lab.notebook.follower import Follower
 
 if TYPE_CHECKING:  # the client (httpx, pydantic) is loaded when it is first asked
+    from datetime import datetime
+
     from educloud_lab.wire import models as wire
 
 MODULE = "educloud-lab"
@@ -21,7 +23,7 @@ PROTOCOL = "^1.0.0"
 """Of the two halves of the widget, not of the package: it changes with the meaning of the synced traits only."""
 
 MIME_TYPE = "application/vnd.educloud.panel+json"
-FOLLOWED = frozenset({"state", "address", "headline"})
+FOLLOWED = frozenset({"state", "address", "headline", "time_left_s", "warning"})
 
 FALLBACK = (
     "The panel of your machine is not shown, because this page lacks the educloud-lab extension. Install it where"
@@ -40,8 +42,9 @@ class CloudPanel(DOMWidget):  # type: ignore[misc]  # ipywidgets ships no types
 
     Notes
     -----
-    ``state``, ``address`` and ``headline`` follow the server for as long as something observes them
-    (``panel.observe(handler, "state")``; handlers run in a thread of the panel's); :meth:`lease` asks once.
+    ``state``, ``address``, ``headline``, ``time_left_s`` and ``warning`` follow the server for as long as something
+    observes one of them (``panel.observe(handler, "state")``; handlers run in a thread of the panel's);
+    :meth:`lease` asks once.
     """
 
     _model_module = Unicode(MODULE).tag(sync=True)
@@ -58,6 +61,10 @@ class CloudPanel(DOMWidget):  # type: ignore[misc]  # ipywidgets ships no types
     state = Unicode("unknown", read_only=True, help="Where the machine stands; 'unknown' while nobody observes")
     address = Unicode(None, allow_none=True, read_only=True, help="The machine's address while it has one")
     headline = Unicode("", read_only=True, help="One line that says where it stands")
+    time_left_s = Int(
+        None, allow_none=True, read_only=True, help="Seconds until it is put to sleep; None while nothing ends it"
+    )
+    warning = Unicode("", read_only=True, help="What is said before it is put to sleep; empty otherwise")
 
     def __init__(
         self, lab: str | None = None, machine_profile: str | None = None, slot: str = "main", **options: Any
@@ -66,7 +73,7 @@ class CloudPanel(DOMWidget):  # type: ignore[misc]  # ipywidgets ships no types
         super().__init__(lab=lab, machine_profile=machine_profile, slot=slot, **options)
 
     def lease(self) -> wire.Lease:
-        """Ask the server once and return the lease; ``state``, ``address`` and ``headline`` take what it says.
+        """Ask the server once and return the lease; ``state`` and the other traits take what it says.
 
         Raises
         ------
@@ -80,8 +87,9 @@ class CloudPanel(DOMWidget):  # type: ignore[misc]  # ipywidgets ships no types
 
         self._require_lab()
         with connect() as client:
-            found = self._pick(client.snapshot())
-        self._take(found)
+            snapshot = client.snapshot()
+        found = self._pick(snapshot)
+        self._take(found, snapshot.server_time)
         if found is None:
             raise NotFoundError(
                 f"There is no machine for the lab '{self.lab}' yet.", next_step="Press Start in the panel."
@@ -123,9 +131,14 @@ class CloudPanel(DOMWidget):  # type: ignore[misc]  # ipywidgets ships no types
     def _pick(self, snapshot: wire.Snapshot) -> wire.Lease | None:
         return next((lease for lease in snapshot.leases if (lease.lab, lease.slot) == (self.lab, self.slot)), None)
 
-    def _take(self, lease: wire.Lease | None) -> None:
+    def _take(self, lease: wire.Lease | None, now: datetime | None = None) -> None:
+        limits = lease.limits if lease else None
+        ends_at = limits.limits[0].ends_at if limits and limits.limits else None
+        left_s = max(0, round((ends_at - now).total_seconds())) if ends_at and now else None
         self.set_trait("headline", lease.headline if lease else "")
         self.set_trait("address", lease.instance.address if lease and lease.instance else None)
+        self.set_trait("time_left_s", left_s)
+        self.set_trait("warning", limits.warning.text if limits and limits.warning else "")
         self.set_trait("state", str(lease.phase) if lease else "unknown")
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:

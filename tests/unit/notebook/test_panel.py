@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,7 +17,7 @@ from educloud_lab.wire import models as wire
 T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def snapshot(phase="ready", address="172.16.0.9", lab="one"):
+def snapshot(phase="ready", address="172.16.0.9", lab="one", limits=None):
     instance = wire.Instance(
         id="i-1",
         state="running",
@@ -41,6 +41,7 @@ def snapshot(phase="ready", address="172.16.0.9", lab="one"):
         headline="Ready",
         system_disk="kept",
         instance=instance,
+        limits=limits,
         updated_at=T0,
     )
     return wire.Snapshot(
@@ -109,6 +110,21 @@ def test_the_bundle_is_drawn_without_a_kernel_and_read_without_the_extension():
 def test_a_labs_name_is_no_markup():
     bundle = CloudPanel(lab="<script>alert(1)</script>")._repr_mimebundle_()
     assert "<script>" not in bundle["text/html"]
+
+
+def test_the_time_that_is_left(client):
+    panel = CloudPanel("one", "tiny")
+    panel.lease()
+    assert (panel.time_left_s, panel.warning) == (None, "")
+    end = T0 + timedelta(minutes=4, seconds=20.4)
+    warning = wire.LimitWarning(id="w", kind="idle", text="Sleeps soon.", ends_at=end, urgent=False)
+    limits = wire.Limits(limits=[wire.Limit(kind="idle", ends_at=end, text="Idle")], warning=warning)
+    client.answers = [snapshot(limits=limits)]
+    panel.lease()
+    assert (panel.time_left_s, panel.warning) == (260, "Sleeps soon.")
+    client.answers = [snapshot(limits=wire.Limits())]
+    panel.lease()
+    assert (panel.time_left_s, panel.warning) == (None, "")
 
 
 def test_asking_once(client):
