@@ -40,7 +40,13 @@ class Rate:
     take: float = 1.0
 
     def after(self, tokens: float, passed_s: float) -> float:
-        """Return how many tokens there are after a time; a clock that was put back adds none."""
+        """Return how many tokens there are after a time.
+
+        A clock that was put back a little adds none; after one that was put back by much what was recorded says
+        nothing, and waiting for the clock to come round again would take as long.
+        """
+        if passed_s < -FARTHEST_S:
+            return self.burst
         return min(self.burst, tokens + max(0.0, passed_s) * self.per_s)
 
     def wait_s(self, tokens: float) -> float:
@@ -50,6 +56,9 @@ class Rate:
 
 
 _NOTHING = 1e-9  # sums of fractions: a waiter that came at the very moment must not wait again
+FARTHEST_S = 300.0
+"""No claim and no pause before a next attempt reaches further. What does was written before the database's clock was
+put back: it is due at once, or jobs would stand still for as long as the clock jumped."""
 HISTORY = 7
 """How many durations of a step are remembered."""
 
@@ -162,7 +171,10 @@ class Transaction(Protocol):
         """Replace one step."""
 
     def due_jobs(self) -> Sequence[str]:
-        """List ids of jobs in flight whose next attempt is due and that nobody holds (any more)."""
+        """List ids of jobs in flight whose next attempt is due and that nobody holds (any more).
+
+        Times further ahead than :data:`FARTHEST_S` count as past.
+        """
 
     def jobs_in_flight(self) -> int:
         """Count jobs in flight."""

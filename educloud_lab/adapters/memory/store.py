@@ -24,7 +24,7 @@ from educloud_lab.ports.records import (
     VolumeRecord,
 )
 from educloud_lab.ports.shell import KeyPairText
-from educloud_lab.ports.store import HISTORY, Rate, Transaction
+from educloud_lab.ports.store import FARTHEST_S, HISTORY, Rate, Transaction
 
 T = TypeVar("T")
 
@@ -192,8 +192,9 @@ class _MemoryTransaction:
         self.tables.steps[step.job_id, step.position] = step
 
     def _is_due(self, row: JobRecord) -> bool:
-        free = row.claimed_until is None or row.claimed_until <= self._now
-        return row.ended_at is None and row.next_attempt_at <= self._now and free
+        far = self._now + timedelta(seconds=FARTHEST_S)
+        free = row.claimed_until is None or not self._now < row.claimed_until <= far
+        return row.ended_at is None and not self._now < row.next_attempt_at <= far and free
 
     def due_jobs(self) -> Sequence[str]:
         rows = sorted(self.tables.jobs.values(), key=lambda row: row.next_attempt_at)

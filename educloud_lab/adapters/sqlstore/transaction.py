@@ -28,7 +28,7 @@ from educloud_lab.ports.records import (
     VolumeRecord,
 )
 from educloud_lab.ports.shell import KeyPairText
-from educloud_lab.ports.store import HISTORY, Rate
+from educloud_lab.ports.store import FARTHEST_S, HISTORY, Rate
 
 R = TypeVar("R")
 
@@ -241,8 +241,10 @@ class SqlTransaction:
 
     def _is_due(self) -> tuple[Any, ...]:
         c, now = t.jobs.c, self.now()
-        free = or_(c.claimed_until.is_(None), c.claimed_until <= now)
-        return (c.ended_at.is_(None), c.next_attempt_at <= now, free)
+        far = now + timedelta(seconds=FARTHEST_S)
+        free = or_(c.claimed_until.is_(None), c.claimed_until <= now, c.claimed_until > far)
+        due = or_(c.next_attempt_at <= now, c.next_attempt_at > far)
+        return (c.ended_at.is_(None), due, free)
 
     def due_jobs(self) -> Sequence[str]:
         """List ids of jobs that are due and free."""
