@@ -17,13 +17,11 @@ from educloud_lab.broker.diagnosis.console_marks import MARKS, TAKEN_BACK, Boot
 _MOST_LINES = 6
 _WIDTH = 160
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_BEGINS = re.compile(
-    r"^.*(?:Linux version \d|\[boot\] kernel is up|Booting from (?:Hard Disk|ROM)|SeaBIOS \(version|"
-    r"Loading Linux|simulated machine: booted).*$",
-    re.MULTILINE,
+_BEGINS: Final = (  # a boot says each of these once, in this order
+    re.compile(r"SeaBIOS \(version|Booting from (?:Hard Disk|ROM)|GRUB loading"),
+    re.compile(r"Linux version \d"),
+    re.compile(r"\[boot\] kernel is up|simulated machine: booted"),
 )
-
-
 _TIMES: Final = (
     re.compile(r"running '\S+' at (?P<mail>\w{3}, \d+ \w{3} \d{4} \d\d:\d\d:\d\d \+0000)\. Up (?P<up>[\d.]+) seconds"),
     re.compile(r"\[ *(?P<up>[\d.]+)\].*setting system clock to (?P<iso>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d) UTC"),
@@ -53,12 +51,7 @@ def plain(text: str) -> list[str]:
 def read(text: str) -> Reading:
     """Read a console log."""
     lines = plain(text)
-    starts = [number for number, line in enumerate(lines) if _BEGINS.match(line)]
-    # A boot begins with several such lines, one soon after the other: the first of the last handful.
-    first = 0
-    for before, after in zip([-100, *starts], starts, strict=False):
-        if after - before > 12:
-            first = after
+    first = _last_boot(lines)
     last = lines[first:]
     if not last:
         return Reading(Boot.EMPTY)
@@ -76,6 +69,20 @@ def read(text: str) -> Reading:
     if only_firmware:
         return Reading(Boot.NO_BOOT, tuple(line[:_WIDTH] for line in last[-_MOST_LINES:]))
     return Reading(Boot.BOOTING, tuple(line[:_WIDTH] for line in last[-3:]), booted_at, times)
+
+
+def _last_boot(lines: list[str]) -> int:
+    """Return the number of the line with which the last boot begins."""
+    first, reached = 0, -1
+    for number, line in enumerate(lines):
+        for stage, begins in enumerate(_BEGINS):
+            if not begins.search(line):
+                continue
+            # The firmware speaks in several lines; everything else that comes again begins another boot.
+            if stage < reached or (stage == reached and stage > 0):
+                first = number
+            reached = stage
+    return first
 
 
 def _booted_at(lines: list[str]) -> datetime | None:
