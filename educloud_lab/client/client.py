@@ -116,6 +116,35 @@ class Client:
         """Turn its limits on again: the full time from now."""
         return self._ask("POST", f"leases/{lease_id}/end-exemption", wire.Lease)
 
+    def take_snapshot(self, lease_id: str, name: str) -> wire.Lease:
+        """Want a snapshot of its data volume. The same name again is the same snapshot."""
+        return self._ask("POST", f"leases/{lease_id}/snapshots", wire.Lease, wire.SnapshotRequest(name=name))
+
+    def delete_snapshot(self, lease_id: str, snapshot_id: str) -> wire.Lease:
+        """Delete a snapshot, for ever."""
+        return self._ask("POST", f"leases/{lease_id}/snapshots/{snapshot_id}/delete", wire.Lease)
+
+    def restore(self, lease_id: str, snapshot_id: str) -> wire.Lease:
+        """Want a new data volume from a snapshot, while nothing runs; the present one goes to the bin."""
+        return self._ask("POST", f"leases/{lease_id}/snapshots/{snapshot_id}/restore", wire.Lease)
+
+    def publish(self, lease_id: str, snapshot_id: str, *, published: bool = True) -> wire.Lease:
+        """Make new data volumes of the lab from a snapshot, or no longer. For instructors."""
+        request = wire.PublishRequest(published=published)
+        return self._ask("POST", f"leases/{lease_id}/snapshots/{snapshot_id}/publish", wire.Lease, request)
+
+    def grow(self, lease_id: str, size_gib: int) -> wire.Lease:
+        """Want a larger data volume, while nothing runs."""
+        return self._ask("POST", f"leases/{lease_id}/volume/grow", wire.Lease, wire.GrowRequest(size_gib=size_gib))
+
+    def discard(self, lease_id: str, *, confirm: str) -> wire.Lease:
+        """Put its data volume into the bin, while nothing runs; ``confirm`` is the lab's name."""
+        return self._ask("POST", f"leases/{lease_id}/volume/discard", wire.Lease, wire.DeleteRequest(confirm=confirm))
+
+    def return_from_bin(self, lease_id: str, item_id: str) -> wire.Lease:
+        """Take a volume out of the bin, while nothing runs; the present one goes there."""
+        return self._ask("POST", f"leases/{lease_id}/bin/{item_id}/return", wire.Lease)
+
     def console(self, lease_id: str) -> str:
         """Return the console output of its instance."""
         return self._ask("GET", f"leases/{lease_id}/console", wire.Console).text

@@ -21,12 +21,21 @@ from educloud_lab.server.limits import ActivityHandler, BusyHandler, EndExemptio
 from educloud_lab.server.oversight import AuditHandler, LeaseAuditHandler, OrphansHandler, ReapHandler, ShelfHandler
 from educloud_lab.server.snapshot import SnapshotHandler
 from educloud_lab.server.socket import SocketHandler
+from educloud_lab.server.volumes import (
+    DeleteSnapshotHandler,
+    DiscardHandler,
+    GrowHandler,
+    PublishHandler,
+    RestoreHandler,
+    ReturnHandler,
+    SnapshotsHandler,
+)
 from educloud_lab.server.why import WhyHandler
 
 PREFIX = "educloud/api/v1/"
 """Below the Jupyter server's base URL."""
 
-_PARAMETERS = {"lease_id": r"[A-Za-z0-9-]{1,64}"}
+_PARAMETERS = dict.fromkeys(("lease_id", "snapshot_id", "shelf_id"), r"[A-Za-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,59 @@ ROUTES: tuple[Route, ...] = (
         EndExemptionHandler,
         "POST",
         "Turn its limits on again: the full time from now",
+        reply="Lease",
+    ),
+    Route(
+        "leases/{lease_id}/snapshots",
+        SnapshotsHandler,
+        "POST",
+        "Want a snapshot of the data volume, running or not; the same name is the same snapshot",
+        request="SnapshotRequest",
+        reply="Lease",
+    ),
+    Route(
+        "leases/{lease_id}/snapshots/{snapshot_id}/delete",
+        DeleteSnapshotHandler,
+        "POST",
+        "Want a snapshot deleted, for ever",
+        reply="Lease",
+    ),
+    Route(
+        "leases/{lease_id}/snapshots/{snapshot_id}/restore",
+        RestoreHandler,
+        "POST",
+        "Want a new data volume from a snapshot; the present one goes to the bin. Only while nothing runs",
+        reply="Lease",
+    ),
+    Route(
+        "leases/{lease_id}/snapshots/{snapshot_id}/publish",
+        PublishHandler,
+        "POST",
+        "Make new data volumes of the lab from a snapshot, or no longer; for instructors",
+        request="PublishRequest",
+        reply="Lease",
+    ),
+    Route(
+        "leases/{lease_id}/volume/grow",
+        GrowHandler,
+        "POST",
+        "Want a larger data volume. Only while nothing runs",
+        request="GrowRequest",
+        reply="Lease",
+    ),
+    Route(
+        "leases/{lease_id}/volume/discard",
+        DiscardHandler,
+        "POST",
+        "Want the data volume in the bin (typed confirmation). Only while nothing runs",
+        request="DeleteRequest",
+        reply="Lease",
+    ),
+    Route(
+        "leases/{lease_id}/bin/{shelf_id}/return",
+        ReturnHandler,
+        "POST",
+        "Want a volume back from the bin; the present one goes there. Only while nothing runs",
         reply="Lease",
     ),
     Route("leases/{lease_id}/console", ConsoleHandler, "GET", "Console output of the instance", reply="Console"),

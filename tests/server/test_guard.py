@@ -20,7 +20,7 @@ PROBES = [(route, method) for route in ROUTES for method in METHODS]
 
 
 def path_of(route):
-    return route.path.replace("{lease_id}", "l-x-main")
+    return re.sub(r"\{\w+\}", "l-x-main", route.path)
 
 
 def ids(value):
