@@ -242,7 +242,7 @@ describe() { # $1 process; says user, terminal and command line, in characters t
     # Field 7 of stat(5) is the terminal; major number 136 is the first of the pseudo terminals.
     case ${6:-0} in *[!0-9]*) ;; *) [ "$((${6:-0} / 256))" = 136 ] && seat=pts/$((${6:-0} % 256)) ;; esac
   fi
-  command=$(tr '\0' ' ' <"$proc/$1/cmdline" 2>/dev/null)
+  command=$(tr '\\0' ' ' <"$proc/$1/cmdline" 2>/dev/null)
   [ -n "$command" ] || read -r command <"$proc/$1/comm"
   printf '%s %s %s %s' "$1" "$owner" "$seat" "$command" | tr -c 'A-Za-z0-9 ./_+=:,@-' '?' | cut -c1-120 | sed 's/ *$//'
 }
