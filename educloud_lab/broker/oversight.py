@@ -153,7 +153,7 @@ class Oversight:
             if dry_run:
                 by_itself, by_person = await self._reaper.look()
             else:
-                by_itself = by_person = await self._reaper.sweep(person, only=only, fresh=True)
+                by_itself = by_person = await self._reaper.sweep(person, only=only)
         except CloudError as error:
             rows, now = await self._parts.store.transact(lambda tx: (list(tx.orphans()), tx.now()))
             halted = f"The cloud does not answer, so nothing was done: {error.what}"

@@ -16,6 +16,7 @@ from datetime import datetime
 from educloud_lab.broker.auditing import BROKER, audit
 from educloud_lab.broker.orphans import Plan, Survey, is_reapable, next_call, plan, shelf_id, survey
 from educloud_lab.broker.parts import Parts
+from educloud_lab.domain import naming
 from educloud_lab.domain.errors import CloudError, CloudNotFoundError, StoreError
 from educloud_lab.domain.job import OrphanState, ShelfKind
 from educloud_lab.ports.cloud import CloudView
@@ -76,16 +77,18 @@ class Reaper:
         while True:
             busy = self.last is not None and any(row.state is OrphanState.REAPING for row in self.last.rows)
             quick = busy or sweeps < config.orphan_first_sweeps
-            await self._parts.clock.sleep(config.orphan_first_s if quick else config.orphan_s)
+            period_s = config.orphan_first_s if quick else config.orphan_s
+            await self._parts.clock.sleep(period_s)
             sweeps += 1
             try:
-                await self.sweep()
+                # The reconciler's last look will do, when it is not older than this period.
+                await self.sweep(most_s=min(period_s, config.idle_poll_s))
             except CloudError:
                 pass  # out of sight is not without owner (I5); the snapshot says that the cloud does not answer
             except StoreError:
                 _log.exception("the sweep for orphans could not be recorded; the next one follows")
 
-    async def sweep(self, who: str = BROKER, *, only: frozenset[str] | None = None, fresh: bool = False) -> Outcome:
+    async def sweep(self, who: str = BROKER, *, only: frozenset[str] | None = None, most_s: float = 0.0) -> Outcome:
         """Look once, record what follows, and go on with what is being ended.
 
         Parameters
@@ -94,8 +97,8 @@ class Reaper:
             The person who asks.
         only
             Ids that this person saw and wants gone, however many; None: what is due, as far as the cap allows.
-        fresh
-            Look now, and not at what was seen a moment ago.
+        most_s
+            A look of somebody else's will do when it is not older than this, in seconds.
 
         Raises
         ------
@@ -103,7 +106,7 @@ class Reaper:
             The cloud could not be looked at: nothing was concluded.
         """
         parts = self._parts
-        view = await self._view(fresh=fresh)
+        view = await self._view(most_s)
         self._count(await parts.store.transact(lambda tx: survey(tx, parts, view)))
         decided = await parts.store.transact(lambda tx: self._decide(tx, view, only))
         if decided.plan:
@@ -133,7 +136,7 @@ class Reaper:
         CloudError
             The cloud could not be looked at.
         """
-        view = await self._view(fresh=True)
+        view = await self._view(0.0)
 
         def both(tx: Transaction) -> tuple[Outcome, Outcome]:
             by_itself = self._decide(tx, view, None)
@@ -141,11 +144,10 @@ class Reaper:
 
         return await self._parts.store.transact(both)
 
-    async def _view(self, *, fresh: bool) -> CloudView:
-        """Return a view that is not older than the reconciler's, so that a sweep usually costs no call."""
-        sight, config = self._parts.sight, self._parts.config
-        recent = sight.problem is None and sight.age_s() <= config.idle_poll_s
-        if not fresh and recent and sight.view is not None:
+    async def _view(self, most_s: float) -> CloudView:
+        """Return a view that is not older than this; usually the reconciler has one, and a sweep costs no call."""
+        sight = self._parts.sight
+        if sight.problem is None and sight.view is not None and sight.age_s() < most_s:
             return sight.view
         return await sight.look()
 
@@ -195,25 +197,28 @@ class Reaper:
         for row in todo.seen:
             tx.put_orphan(row)
         for row in todo.new:
-            self._put(tx, decided.survey, row, "orphan.seen", BROKER)
+            self._put(tx, decided.survey, view, row, "orphan.seen", BROKER)
         for row in todo.gone:
-            self._put(tx, decided.survey, replace(row, state=OrphanState.GONE), "orphan.gone", BROKER)
+            self._put(tx, decided.survey, view, replace(row, state=OrphanState.GONE), "orphan.gone", BROKER)
         for row in todo.ended:
-            self._put(tx, decided.survey, replace(row, state=OrphanState.REAPED), "orphan.reaped", BROKER)
+            self._put(tx, decided.survey, view, replace(row, state=OrphanState.REAPED), "orphan.reaped", BROKER)
         for row in todo.reap:
             row = replace(row, state=OrphanState.REAPING, acted_at=now)
-            self._put(tx, decided.survey, row, "orphan.reap", who)
+            self._put(tx, decided.survey, view, row, "orphan.reap", who)
         for row in todo.quarantine:
             named = decided.survey.found[row.cloud_id][1].lease_id
             tx.put_shelved(self._shelf_item(tx, row.cloud_id, named, view, reason="orphan", person=row.person))
             row = replace(row, state=OrphanState.QUARANTINED, acted_at=now)
-            self._put(tx, decided.survey, row, "orphan.quarantine", who)
+            self._put(tx, decided.survey, view, row, "orphan.quarantine", who)
         return Outcome(todo, decided.survey, tuple(tx.orphans()))
 
-    def _put(self, tx: Transaction, found: Survey, row: OrphanRecord, what: str, who: str) -> None:
+    def _put(self, tx: Transaction, found: Survey, view: CloudView, row: OrphanRecord, what: str, who: str) -> None:
         tx.put_orphan(row)
         both = found.found.get(row.cloud_id)
-        lease = tx.lease(both[1].lease_id) if both is not None and both[1].lease_id is not None else None
+        # Of what is over there is no judgement any more, but it still says whose it was.
+        over = view.instances.get(row.cloud_id) or view.volumes.get(row.cloud_id)
+        named = both[1].lease_id if both is not None else over.tags.get(naming.TAG_LEASE) if over is not None else None
+        lease = tx.lease(named) if named else None
         detail = f"{row.kind} of {row.person or 'nobody known'}: {row.reason}"
         audit(tx, who=who, what=what, lease=lease, course=self._parts.course, subject=row.cloud_id, detail=detail)
 
