@@ -53,6 +53,7 @@ async def arm(connection: Connection, lease: LeaseRecord, until: datetime, *, no
         str(sequence),
         str(round(until.timestamp())),
         str(max(0, round((until - now).total_seconds()))),
+        str(scripts.BOOT_GRACE_S),
         volume.mount_point if volume is not None else "",
     ]
     completed = await connection.run(scripts.ARM, arguments=arguments, timeout_s=_ARM_S)

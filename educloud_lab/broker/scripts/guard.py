@@ -42,8 +42,8 @@ remember() { # written whole or not at all
 known=''; left=0; told=0; saved=0
 uptime_s; last=$up
 while :; do
-  sequence=''; until=0; length=0; machine='-'; place=''
-  [ -r "$state" ] && read -r sequence until length machine place <"$state"
+  sequence=''; until=0; length=0; grace=900; machine='-'; place=''
+  [ -r "$state" ] && read -r sequence until length grace machine place <"$state"
   id='-'
   [ -r /sys/class/dmi/id/product_uuid ] && read -r id </sys/class/dmi/id/product_uuid
   uptime_s; passed=$((up - last)); last=$up
@@ -56,7 +56,7 @@ while :; do
       was=''; rest=''
       [ -z "$known" ] && [ -r "$state.left" ] && read -r was rest <"$state.left"
       left=$length
-      if [ "$was" = "$sequence" ]; then left=$rest; [ "$left" -ge @BOOT@ ] || left=@BOOT@; fi
+      if [ "$was" = "$sequence" ]; then left=$rest; [ "$left" -ge "$grace" ] || left=$grace; fi
       known=$sequence; told=0; saved=$left; remember
     fi
     if [ $((saved - left)) -ge 300 ]; then saved=$left; remember; fi
@@ -88,7 +88,7 @@ sleep 180
 sync
 for key in s u o; do echo "$key" >"$proc/sysrq-trigger"; sleep 2; done
 sleep 60
-""".replace("@STATE@", STATE).replace("@BOOT@", str(BOOT_GRACE_S))
+""".replace("@STATE@", STATE)
 
 _UNIT: Final = f"""[Unit]
 Description=educloud: ends this machine when its time is over
@@ -102,7 +102,7 @@ WantedBy=multi-user.target
 
 ARM: Final = f"""set -u
 # $1 sequence: an older wish never replaces a newer one; $2 end (seconds since 1970), $3 seconds from now,
-# $4 mount point or nothing
+# $4 seconds that it has at least after a boot, $5 mount point or nothing
 program={PROGRAM}; state={STATE}
 umask 022
 id='-'
@@ -116,7 +116,7 @@ case $armed in ''|*[!0-9]*) was='' ;; esac
 if [ -n "$was" ] && [ "$was" -gt "$1" ]; then
   armed_until=$armed
 else
-  printf '%s %s %s %s %s\\n' "$1" "$2" "$3" "$id" "$4" >"$state.new" && mv "$state.new" "$state" || exit 71
+  printf '%s %s %s %s %s %s\\n' "$1" "$2" "$3" "$4" "$id" "$5" >"$state.new" && mv "$state.new" "$state" || exit 71
   armed_until=$2
 fi
 here=''
