@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from educloud_lab.adapters.memory.cloud import MemoryCloud
+from educloud_lab.adapters.memory.cloud import MemoryCloud, _Row
 from educloud_lab.adapters.memory.machines import MemoryMachine
 from educloud_lab.adapters.memory.shell import MemoryAuthority, MemoryConnection, MemoryShell
 from educloud_lab.adapters.memory.store import MemoryStore
@@ -152,8 +152,6 @@ class ModelCloud(MemoryCloud):
             zone="one",
             tags=dict(tags),
         )
-        from educloud_lab.adapters.memory.cloud import _Row  # noqa: PLC0415 - the row type is the cloud's own affair
-
         row = _Row(seen, self.clock.monotonic_s())
         row.next_state, row.next_at_s = InstanceState.RUNNING, self.clock.monotonic_s() + self.pace.pending_s
         self._instances[instance_id] = row
@@ -192,7 +190,7 @@ class ModelShell(MemoryShell):
         machine = plain._machine
         if machine.served_key not in (machine.own_key, machine.bootstrap_key):
             self.cloud.violations.append("a connection to a machine that showed another's key (I8)")
-        if machine.configured_own and machine.bootstrap_key in grant.host_keys and machine.own_key not in grant.host_keys:
+        if machine.configured_own and machine.own_key not in grant.host_keys:
             self.cloud.violations.append("only the bootstrap key is expected after the switch (I8)")
         connection = _Connection(self, machine, grant)
         if self.frontend is not None:

@@ -12,14 +12,18 @@ from educloud_lab.domain.job import HostKeyStage
 from educloud_lab.domain.lease import Status, Target
 from educloud_lab.ports.cloud import InstanceState
 from educloud_lab.ports.records import LeaseRecord
-from tests.contracts.model.world import LAB, PEOPLE, Died, World
+from tests.contracts.model.world import LAB, PEOPLE, Died, Violation, World
 
 if TYPE_CHECKING:
     from tests.contracts.model.story import Story
 
 ROUNDS = 12
 LIMIT_S = 7200.0
-SETTLED = {Target.RUNNING: (Status.RUNNING,), Target.STOPPED: (Status.STOPPED, Status.NEW), Target.DELETED: (Status.NEW,)}
+SETTLED = {
+    Target.RUNNING: (Status.RUNNING,),
+    Target.STOPPED: (Status.STOPPED, Status.NEW),
+    Target.DELETED: (Status.NEW,),
+}
 
 
 async def now(story: Story, *, people: bool) -> list[str]:
@@ -53,7 +57,7 @@ def _volumes(story: Story) -> list[str]:
     cloud = story.world.cloud
     for volume_id, disk in cloud.disks.items():
         kept = story.kept.setdefault(volume_id, {})
-        lost = [name for name, text in kept.items() if disk.files.get(name) != text and not _newer(disk.files, name, text)]
+        lost = [name for name, text in kept.items() if not _there(disk.files, name, text)]
         found += [f"{volume_id} lost {name} (I3)" for name in lost]
         kept.update(disk.files)
         if disk.files and not disk.formats:
@@ -63,8 +67,9 @@ def _volumes(story: Story) -> list[str]:
     return found
 
 
-def _newer(files: dict[str, str], name: str, text: str) -> bool:
-    return name in files and int(files[name]) > int(text)
+def _there(files: dict[str, str], name: str, text: str) -> bool:
+    # What is written later counts higher.
+    return name in files and int(files[name]) >= int(text)
 
 
 def _keys(story: Story) -> list[str]:
@@ -81,7 +86,8 @@ def _keys(story: Story) -> list[str]:
         running = lease.status is Status.RUNNING and lease.target is Target.RUNNING
         if running and lease.host_key_stage is not HostKeyStage.PINNED:
             found.append(f"{lease.person}'s machine is let in before its own key is proved (I8)")
-    found += [f"a private key in the audit log (I7): {row}" for row in tables.audits.values() if "private of" in str(row)]
+    told = [row for row in tables.audits.values() if "private of" in str(row)]
+    found += [f"a private key in the audit log (I7): {row}" for row in told]
     return found
 
 
@@ -137,8 +143,6 @@ def _settled(story: Story) -> bool:
 
 async def converge(story: Story) -> None:
     """Let time pass without faults until everything is as it was wished, pressing again what had failed."""
-    from tests.contracts.model.story import Violation  # noqa: PLC0415 - the two know each other
-
     world = story.world
     mend(story)
     await world.store.set_clock_offset_for_tests(0)
@@ -161,7 +165,7 @@ async def converge(story: Story) -> None:
         raise Violation(f"pressing again does not help: {state(story)}")
     await world.clock.advance(200)  # a machine that died unseen is found by a look
     await world.clock.drive(lambda: _settled(story), limit_s=LIMIT_S)
-    _check_end(story, Violation)
+    _check_end(story)
 
 
 async def _press_again(story: Story, lease: LeaseRecord) -> None:
@@ -174,26 +178,26 @@ async def _press_again(story: Story, lease: LeaseRecord) -> None:
         await story.ask(0, lambda broker: broker.delete(who, what, confirm=LAB))
 
 
-def _check_end(story: Story, violation: type[AssertionError]) -> None:
+def _check_end(story: Story) -> None:
     world = story.world
     for lease in story.leases():
         wish = story.wishes.get(lease.id)
         if lease.reason == "" and wish is not None and lease.target is not wish:
-            raise violation(f"{lease.person} wished {wish}, and it is {lease.target}: {state(story)}")
+            raise Violation(f"{lease.person} wished {wish}, and it is {lease.target}: {state(story)}")
         live = [seen for seen in world.cloud.ours() if seen.tags.get(naming.TAG_LEASE) == lease.id]
         running = [seen for seen in live if seen.state is InstanceState.RUNNING]
         if lease.target is Target.RUNNING and lease.status is Status.RUNNING:
             if len(running) != 1:
-                raise violation(f"{lease.person}'s machine should run, and there is {live}: {state(story)}")
+                raise Violation(f"{lease.person}'s machine should run, and there is {live}: {state(story)}")
             machine = world.cloud.machines[running[0].instance_id]
             volume = next(row for row in world.store.peek().volumes.values() if row.lease_id == lease.id)
             rebooted = machine.instance_id in story.rebooted
             if volume.cloud_id not in machine.mounts.values() and not rebooted:
-                raise violation(f"{lease.person}'s volume is not mounted: {state(story)}")
+                raise Violation(f"{lease.person}'s volume is not mounted: {state(story)}")
         elif running:
-            raise violation(f"{lease.person}'s machine should not run: {state(story)}")
+            raise Violation(f"{lease.person}'s machine should not run: {state(story)}")
         elif lease.target is Target.DELETED and live:
-            raise violation(f"{lease.person}'s machine should be gone: {state(story)}")
+            raise Violation(f"{lease.person}'s machine should be gone: {state(story)}")
 
 
 def state(story: Story) -> str:
@@ -206,6 +210,6 @@ def state(story: Story) -> str:
         lines.append(f"{lease.person}: target {lease.target}, status {lease.status}, {lease.reason!r} {problem!r}")
         if job is not None:
             doing = [f"{s.name}: {s.state} {s.waiting_for}" for s in tables.steps.values() if s.job_id == job.id]
-            lines.append(f"  job {job.kind} attempts {job.attempts} waits {job.waiting_for!r} held by {job.holder} {doing}")
+            lines.append(f"  job {job.kind} attempts {job.attempts} waits {job.waiting_for!r} of {job.holder} {doing}")
     lines += [f"{s.instance_id}: {s.state} {s.address}" for s in story.world.cloud.ours()]
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from educloud_lab.ports.records import LeaseRecord
 from educloud_lab.wire import models as wire
 from tests.contracts.model import invariants
 from tests.contracts.model.cloud import OTHERS
-from tests.contracts.model.world import LAB, PEOPLE, Died, Process, World
+from tests.contracts.model.world import LAB, PEOPLE, Died, Process, Violation, World
 
 Step = tuple[str, int, int]
 StepCode = Callable[["Story", int, int], Awaitable[None]]
@@ -44,10 +44,6 @@ _ERRORS: tuple[Callable[[], errors.CloudError], ...] = (
 _SHORT_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 _LONG_S = (30.0, 60.0, 95.0, 130.0)
 _JUMPS_S = (60.0, 900.0, 2000.0, 3600.0, 4 * 3600.0 + 30, 26 * 3600.0, 8 * 86400.0)
-
-
-class Violation(AssertionError):
-    """Something happened that must never happen."""
 
 
 def step(weight: int) -> Callable[[StepCode], StepCode]:

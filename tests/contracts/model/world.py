@@ -1,4 +1,4 @@
-"""The world of the model: brokers as processes that are killed and paused, one store, one cloud, time that stands still.
+"""The world of the model: brokers as processes that are killed and paused, one store, one cloud, time that stands.
 
 Everything runs in one thread on a clock that only the model moves, identifiers come from the seed, and the world is
 looked at only when nobody has anything to do before time moves. So the same steps always give the same run.
@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,10 @@ _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 
 class Died(BaseException):
     """The process is gone: nothing of it may run any more, not even its cleaning up."""
+
+
+class Violation(AssertionError):  # noqa: N818 - the word for it
+    """Something happened that must never happen."""
 
 
 class ModelClock(FakeClock):
@@ -61,7 +65,6 @@ class Process:
     going: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     died_at: str = ""
-    waits: int = 0
 
     def __post_init__(self) -> None:
         self.going.set()
@@ -128,7 +131,7 @@ class World:
     """
 
     def __init__(self, seed: int, root_device_type: str = "ebs") -> None:
-        self.random = random.Random(seed)  # noqa: S311 - a replay needs the same numbers
+        self.random = random.Random(seed)
         self.clock = ModelClock()
         self.cloud = ModelCloud(self.clock, root_device_type=root_device_type)
         self.frontend = MemoryFrontend()
@@ -148,8 +151,7 @@ class World:
             volume=VolumeSpec(size_gib=1, mount_point="/data"),
             time_limit_s=4 * 3600,
         )
-        self.secrets_told: list[str] = []
-        self._log = _Listener(self.secrets_told)
+        self._log = _Listener()
 
     @contextlib.contextmanager
     def same_every_time(self) -> Iterator[None]:
@@ -201,7 +203,7 @@ class World:
             authority=self.authority,
             profiles=[self.profile],
             config=BrokerConfig(workers=4, tick_s=2.0, busy_poll_s=0.5, connect_retry_s=0.5, version_poll_s=5.0),
-            random_source=random.Random(self.random.random()),  # noqa: S311 - jitter
+            random_source=random.Random(self.random.random()),
             checkpoint=process.checkpoint,
         )
         await self.inside(process, process.broker.open())
@@ -261,7 +263,7 @@ class World:
 class _Listener(logging.Handler):
     """Reads the log as an attacker and as an author would: no secret, no unexpected error."""
 
-    def __init__(self, canaries: list[str]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.broken: list[str] = []
 
@@ -278,6 +280,3 @@ class _Listener(logging.Handler):
 
 def _number(task: asyncio.Task[Any]) -> tuple[int, str]:
     return len(task.get_name()), task.get_name()
-
-
-Check = Callable[[World], list[str]]
