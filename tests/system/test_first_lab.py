@@ -53,11 +53,11 @@ def test_a_student_starts_writes_stops_and_comes_back(
         # JupyterLab asks for a kernel when its list came late, and lays the question over what is pressed.
         question = page.locator(".jp-Dialog")
         page.add_locator_handler(question, lambda: page.locator(".jp-Dialog .jp-mod-accept").click())
-        expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=180_000)
         page.get_by_text("from educloud_lab import CloudPanel").first.click()
         page.keyboard.press("Shift+Enter")
         panel = page.locator(".jp-OutputArea .educloud-LeaseCard").first
-        expect(panel).to_be_visible(timeout=60_000)
+        expect(panel).to_be_visible(timeout=180_000)
         page.remove_locator_handler(question)
         shoot(page, shots, "1-before-start")
 
@@ -86,7 +86,7 @@ def test_a_student_starts_writes_stops_and_comes_back(
         page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=90_000)
         wait_terminal(page, r"\nfirst-42")
         expect(page.locator(".jp-OutputArea .educloud-LeaseCard").first).to_be_attached()
-        expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=180_000)
         type_line(page, "echo again-$((1+1))")
         wait_terminal(page, r"\nagain-2")
         shoot(page, shots, "5-reloaded")

@@ -34,7 +34,7 @@ def executed(module_bench: Bench, server: JupyterLab) -> Path:
     done = subprocess.run(
         [
             str(BIN / "jupyter-nbconvert"),
-            *("--to", "notebook", "--execute", "--ExecutePreprocessor.timeout=400"),
+            *("--to", "notebook", "--execute", "--ExecutePreprocessor.timeout=800"),
             *("--output-dir", str(server.folder), str(ROOT / "notebooks" / NOTEBOOK)),
         ],
         env=module_bench.env | {"EDUCLOUD_URL": server.url, "EDUCLOUD_TOKEN": server.token},
@@ -42,7 +42,7 @@ def executed(module_bench: Bench, server: JupyterLab) -> Path:
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=390,
+        timeout=790,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return server.folder / NOTEBOOK
