@@ -1,7 +1,7 @@
 """Cloud, machines and gateway in one process, and a broker in another that may be killed at any moment.
 
 The broker's side asks over a socket and waits for the answer; each question carries the broker's virtual time, which
-becomes the world's. What the killed process had asked for has happened; what it had not, has not; no reply is half read.
+becomes the world's. What the killed process had asked for has happened, and nothing else; no reply is half read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _read(sock: socket.socket, length: int) -> bytes:
 
 
 def _receive(sock: socket.socket) -> Any:
-    return pickle.loads(_read(sock, _LENGTH.unpack(_read(sock, _LENGTH.size))[0]))  # noqa: S301 - our own child
+    return pickle.loads(_read(sock, _LENGTH.unpack(_read(sock, _LENGTH.size))[0]))
 
 
 class Keys(MemoryAuthority):

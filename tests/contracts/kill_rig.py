@@ -1,9 +1,9 @@
 """Brokers that are killed by SIGKILL at named points, one process for each, and others that go on.
 
-This process is the world: cloud, machines and gateway in memory. For each point it forks a child that runs a broker on a
-real database and on virtual time, and kills itself at that point; then a second broker takes over here, and the cloud is
-asked what became of everything. Run as ``python -m tests.contracts.kill_rig`` with one JSON object on its command line;
-prints a JSON line for each point.
+This process is the world: cloud, machines and gateway in memory. For each point it forks a child that runs a broker on
+a real database and on virtual time, and kills itself at that point; then a second broker takes over here, and the cloud
+is asked what became of everything. Run as ``python -m tests.contracts.kill_rig`` with one JSON object on its command
+line; prints a JSON line for each point.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ class Place:
             self._order("DROP DATABASE {} WITH (FORCE)", self._template)
 
 
-def make_broker(world: Any, store: InlineStore, clock: FakeClock, story: Story, seed: int, checkpoint: Any = None) -> Broker:
+def make_broker(
+    world: Any, store: InlineStore, clock: FakeClock, story: Story, seed: int, checkpoint: Any = None
+) -> Broker:
     """Make a broker on real records and a world that may be far away."""
     more = {} if checkpoint is None else {"checkpoint": checkpoint}
     return Broker(
@@ -133,7 +135,7 @@ def make_broker(world: Any, store: InlineStore, clock: FakeClock, story: Story, 
         clock=clock,
         profiles=[PROFILE],
         config=BrokerConfig(workers=4, **story.config),
-        random_source=random.Random(seed),  # noqa: S311 - the same jitter in each run
+        random_source=random.Random(seed),
         **more,
     )
 
@@ -169,7 +171,9 @@ class Ports:
         self.frontend = Port(line, "frontend", _PLAIN)
 
 
-def doomed(sock: socket.socket, url: str, keys: list[bytes], name: str, seed: int, kill: tuple[str, int] | None) -> None:
+def doomed(
+    sock: socket.socket, url: str, keys: list[bytes], name: str, seed: int, kill: tuple[str, int] | None
+) -> None:
     """Be a broker until the ``kill[1]``-th time that it passes the point ``kill[0]``."""
     story = STORIES[name]
     clock = FakeClock()
@@ -238,7 +242,7 @@ def happens(world: MemoryWorld, story: Story, number: int) -> None:
 
 
 async def go_on(world: MemoryWorld, store: InlineStore, story: Story, number: int, seed: int) -> float:
-    """Open the second broker: it brings the act to its end, and then plays the others; return how long the first took."""
+    """Open the second broker: it ends the act and plays the others; return how long the first of them took."""
     broker = make_broker(world, store, world.clock, story, seed + 1000)
     await broker.open()
     try:
@@ -284,7 +288,13 @@ def one(place: Place, name: str, seed: int, kill: tuple[str, int] | None) -> dic
 
 
 async def _finish(
-    world: MemoryWorld, store: InlineStore, story: Story, told: dict[str, Any], seed: int, kill: Any, result: dict[str, Any]
+    world: MemoryWorld,
+    store: InlineStore,
+    story: Story,
+    told: dict[str, Any],
+    seed: int,
+    kill: Any,
+    result: dict[str, Any],
 ) -> None:
     await store.open()
     try:
