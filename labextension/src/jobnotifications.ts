@@ -87,13 +87,14 @@ export class JobNotifications {
     const trans = this._trans;
     const failed =
       lease.phase === 'trouble' ||
+      job.outcome === 'failed' ||
       job.steps.some(step => step.state === 'failed');
     const problem = lease.problem;
     const message = failed
       ? `${lease.lab}: ${problem?.what ?? lease.headline} ${problem?.next_step ?? ''}`.trim()
-      : `${lease.lab}: ${lease.headline}`;
+      : `${lease.lab}: ${doneWords(job.kind, trans) || lease.headline}`;
     const actions: Notification.IAction[] = [];
-    if (failed) {
+    if (failed && doneWords(job.kind, trans) === '') {
       actions.push({
         label: trans.__('Try again'),
         displayType: 'accent',
@@ -157,6 +158,27 @@ export namespace JobNotifications {
     settings: ICloudSettings;
     trans: TranslationBundle;
     commands: CommandRegistry;
+  }
+}
+
+/** What is said when it is done; empty where the lease's headline says it. */
+function doneWords(kind: Job['kind'], trans: TranslationBundle): string {
+  switch (kind) {
+    case 'start':
+    case 'stop':
+    case 'delete':
+    case 'empty':
+      return '';
+    case 'snapshot':
+      return trans.__('The snapshot is complete.');
+    case 'restore':
+      return trans.__('Your files are those of the snapshot.');
+    case 'grow':
+      return trans.__('The volume is larger now.');
+    case 'discard':
+      return trans.__('Your files are in the bin.');
+    case 'return':
+      return trans.__('Your files are out of the bin.');
   }
 }
 

@@ -82,6 +82,28 @@ describe('JobNotifications', () => {
     expect(all()[0].options.autoClose).toBe(0); // In the notification centre, not popped up.
   });
 
+  it('says what a job on the volume has brought, not that the machine is ready', async () => {
+    const { show } = await follow([lease()]);
+    show(lease({ phase: 'ready', job: job({ id: 'f', kind: 'snapshot' }) }));
+    expect(all()[0].message).toBe('Shell basics: Taking a snapshot. Boot');
+    show(
+      lease({
+        phase: 'ready',
+        job: job({ id: 'f', kind: 'snapshot', outcome: 'done', ...over })
+      })
+    );
+    expect(all()[0].message).toBe('Shell basics: The snapshot is complete.');
+    show(lease({ phase: 'ready', job: job({ id: 'g', kind: 'grow' }) }));
+    show(
+      lease({
+        phase: 'ready',
+        problem: { code: 'x', what: 'No room.' },
+        job: job({ id: 'g', kind: 'grow', outcome: 'failed', ...over })
+      })
+    );
+    expect(all().map(one => one.type)).toContain('error');
+  });
+
   it('offers to try again', async () => {
     const { show, ran } = await follow([lease()]);
     show(lease({ phase: 'starting', job: job({ id: 'd' }) }));

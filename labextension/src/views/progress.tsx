@@ -188,7 +188,8 @@ export function JobProgress(props: { job: Job }): React.JSX.Element | null {
       </div>
       <p className="educloud-barText">
         <span>{trans.__('%1 %', percent)}</span>
-        {left_s !== null && left_s > 0 ? (
+        {/* Nobody knows how long a queue takes. */}
+        {!job.queue && left_s !== null && left_s > 0 ? (
           <span>
             {trans.__('about %1 left', formatDuration(left_s, trans))}
           </span>
