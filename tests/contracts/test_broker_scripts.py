@@ -7,13 +7,17 @@ since mounting needs root. The disk is found by its serial among others, as on a
 import os
 import shutil
 import subprocess
+import time
 import uuid
+from pathlib import Path
 
 import pytest
 
 from educloud_lab.broker.scripts import disk as scripts
+from educloud_lab.broker.scripts import freeze as freezing
 from educloud_lab.broker.scripts.first_contact import OWN_HOST_KEY_FORMS, user_data
 from educloud_lab.broker.scripts.grammar import read_answer
+from educloud_lab.broker.stop import holders
 from educloud_lab.domain.errors import CommandFailedError
 from educloud_lab.ports.shell import Completed, KeyPairText
 
@@ -77,18 +81,33 @@ class Guest:
         return self.run(scripts.FORMAT, SERIAL, UUID, str(size))
 
     def mount(self, age="known"):
+        return self.mounted(age)["state"]
+
+    def mounted(self, age="known"):
         completed = self.run(scripts.MOUNT, SERIAL, UUID, str(self.path / "data"), "student", age)
-        return read_answer("mount", completed, scripts.MOUNT_FORMS, required=("state",))["state"]
+        return read_answer("mount", completed, scripts.MOUNT_FORMS, required=("state",))
 
     def release(self):
         completed = self.run(scripts.RELEASE, SERIAL, str(self.path / "data"), "going down")
-        return read_answer("release", completed, scripts.RELEASE_FORMS, required=("state", "holders"))
+        return read_answer("release", completed, scripts.RELEASE_FORMS, required=("state",))
+
+    def freeze(self, seconds="5"):
+        arguments = (SERIAL, str(self.path / "data"), seconds, "100")
+        return read_answer("freeze", self.run(freezing.FREEZE, *arguments), freezing.FREEZE_FORMS)["state"]
+
+    def thaw(self):
+        answer = self.run(freezing.THAW, SERIAL, str(self.path / "data"))
+        return read_answer("thaw", answer, freezing.THAW_FORMS)["state"]
+
+    def put_program(self, name, text):
+        (self.path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.path / "bin" / name).chmod(0o755)
 
 
 @pytest.fixture
 def guest(tmp_path):
     # Found by the scripts by name; a tool that is missing must fail here and not look like a blank disk.
-    for tool in ("blkid", "wipefs", "mkfs.ext4", "e2fsck", "flock", "cmp"):
+    for tool in ("blkid", "wipefs", "mkfs.ext4", "e2fsck", "flock", "cmp", "dumpe2fs", "setsid"):
         assert shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin"), f"{tool} is missing"
     return Guest(tmp_path)
 
@@ -123,7 +142,7 @@ def test_format_mount_release_and_mount_again(guest):
     assert guest.mount() == "mounted"
     assert guest.probe()["mounted"] == str(guest.path / "data")
     assert guest.mount() == "mounted"
-    assert guest.release() == {"state": "free", "holders": "-"}
+    assert guest.release()["state"] == "free"
     assert guest.probe()["mounted"] == "-"
     assert guest.release()["state"] == "free"
     assert guest.mount() == "mounted"
@@ -249,11 +268,142 @@ def test_a_busy_disk_names_who_keeps_it(guest):
     guest.mount()
     (guest.path / "proc/busy").write_text("")
     (guest.path / "proc/999999").mkdir()
-    (guest.path / "proc/999999/comm").write_text("py$(x) thon3\n")
+    (guest.path / "proc/999999/comm").write_text("vim\n")
+    (guest.path / "proc/999999/cmdline").write_bytes(b"vim\0notes$(x)`y`\xc3\xa9.txt\0")
+    (guest.path / "proc/999999/stat").write_text("999999 (v) i m) S 1 999999 999999 34817 999999 0\n")
     (guest.path / "proc/999999/cwd").symlink_to(guest.path / "data/work")
     (guest.path / "data/work").mkdir(parents=True)
+    owner = (guest.path / "proc/999999").owner()
     answer = guest.release()
-    assert answer == {"state": "busy", "holders": "pyxthon3(999999)"}
+    told = f"999999 {owner} pts/1 vim notes??x??y???.txt"
+    assert answer == {"state": "busy", "written": "-", "mounts": "-", "holder1": told}
+    assert holders(answer) == f"`vim notes??x??y???.txt` of {owner} on pts/1"
+
+
+def test_a_holder_without_terminal_or_command_line_is_named_all_the_same(guest):
+    guest.format()
+    guest.mount()
+    (guest.path / "proc/busy").write_text("")
+    for pid in (999998, 999999):
+        (guest.path / f"proc/{pid}").mkdir()
+        (guest.path / f"proc/{pid}/comm").write_text("kworker\n")
+        (guest.path / f"proc/{pid}/stat").write_text(f"{pid} (kworker) S 2 0 0 0 -1 0\n")
+        (guest.path / f"proc/{pid}/root").symlink_to(guest.path / "data")
+    owner = (guest.path / "proc/999999").owner()
+    assert holders(guest.release()) == f"`kworker` of {owner} and `kworker` of {owner}"
+
+
+# The proof: what the file system itself says of its last write
+
+
+def test_release_and_the_next_mount_tell_the_same_last_write_and_a_later_write_is_seen(guest):
+    guest.format()
+    guest.mount("new")
+    released = guest.release()
+    assert released["written"].isdigit()
+    assert released["mounts"] == "0"  # the stand-in for mount does not count
+    mounted = guest.mounted()
+    assert (mounted["written"], mounted["mounts"]) == (released["written"], released["mounts"])
+    assert guest.mounted()["written"] == "-"  # mounted already: nothing to compare
+    guest.release()
+    make(guest, "debugfs", "-w", "-R", "ssv wtime 20200102030405")
+    make(guest, "debugfs", "-w", "-R", "ssv mnt_count 7")
+    mounted = guest.mounted()
+    assert mounted["mounts"] == "7"
+    assert mounted["written"] != released["written"]
+
+
+# A disk that grew
+
+
+def test_the_file_system_of_a_larger_disk_is_extended_once_it_is_mounted(guest):
+    guest.format()
+    calls = guest.path / "calls"
+    guest.put_program("resize2fs", f'grep -c data "$EDUCLOUD_PROC/mounts" >>"{calls}"; echo "$1" >>"{calls}"')
+    assert guest.mounted()["extended"] == "no"
+    guest.release()
+    with guest.disk.open("r+b") as file:
+        file.truncate(2 * SIZE)
+    (guest.path / "sys/block/vdb/size").write_text(f"{2 * SIZE // 512}\n")
+    assert guest.mounted()["extended"] == "yes"
+    assert calls.read_text().split("\n")[:2] == ["1", str(guest.disk)]  # mounted by then
+    guest.release()
+    guest.put_program("resize2fs", "exit 1")
+    answer = guest.mounted()
+    assert (answer["state"], answer["extended"]) == ("mounted", "failed")
+
+
+# Held still for a snapshot
+
+FSFREEZE = """case $1 in
+-f) [ ! -e "$EDUCLOUD_PROC/frozen" ] || exit 1; : >"$EDUCLOUD_PROC/frozen" ;;
+-u) rm "$EDUCLOUD_PROC/frozen" 2>/dev/null ;;
+esac"""
+
+
+@pytest.fixture
+def freezable(guest):
+    guest.put_program("fsfreeze", FSFREEZE)
+    guest.format()
+    guest.mount("new")
+    guest.frozen = guest.path / "proc/frozen"
+    return guest
+
+
+def test_freeze_holds_until_the_thaw(freezable):
+    assert freezable.freeze("600") == "frozen"
+    assert freezable.frozen.exists()
+    pid = int((freezable.path / "run/educloud-freeze-vdb.pid").read_text())
+    assert freezable.thaw() == "thawed"
+    assert not freezable.frozen.exists()
+    wait_for_the_end(pid)
+    assert freezable.thaw() == "late"
+
+
+def test_it_thaws_by_itself_when_nobody_comes(freezable):
+    assert freezable.freeze("0.2") in ("frozen", "late")
+    wait_for_the_end(int((freezable.path / "run/educloud-freeze-vdb.pid").read_text()))
+    assert not freezable.frozen.exists()
+    assert freezable.thaw() == "late"
+
+
+def test_a_freeze_that_takes_longer_than_is_waited_for_thaws_all_the_same(freezable):
+    gate = freezable.path / "gate"
+    freezable.put_program(
+        "fsfreeze", f'case $1 in -f) while [ ! -e "{gate}" ]; do sleep 0.05; done ;; esac\n{FSFREEZE}'
+    )
+    arguments = (SERIAL, str(freezable.path / "data"), "0.2", "1")
+    answer = read_answer("freeze", freezable.run(freezing.FREEZE, *arguments), freezing.FREEZE_FORMS)
+    assert answer["state"] == "slow"
+    assert freezable.thaw() == "late"  # it is not frozen yet: its own thaw is to come
+    gate.write_text("")
+    wait_for_the_end(int((freezable.path / "run/educloud-freeze-vdb.pid").read_text()))
+    assert not freezable.frozen.exists()
+
+
+def test_what_is_not_mounted_is_not_frozen(freezable):
+    freezable.release()
+    assert freezable.freeze() == "unmounted"
+    assert not freezable.frozen.exists()
+
+
+def test_a_machine_that_cannot_freeze_says_so(freezable):
+    freezable.put_program("fsfreeze", "exit 1")
+    assert freezable.freeze() == "refused"
+    assert freezable.thaw() == "late"
+
+
+def wait_for_the_end(pid):
+    """Wait until a process is gone; it is nobody's child here."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except OSError:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {pid} did not end")
 
 
 @pytest.mark.parametrize(

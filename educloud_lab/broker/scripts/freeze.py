@@ -59,7 +59,7 @@ if find_disk "$1"; then
     pid=''
     [ ! -r "$mark.pid" ] || read -r pid <"$mark.pid"
     # Only now: one that is still freezing has its own thaw to come.
-    [ -z "$pid" ] || kill -TERM -- "-$pid" 2>/dev/null
+    [ -z "$pid" ] || kill -TERM "-$pid" 2>/dev/null
     rm -f "$mark.state" "$mark.pid"
   fi
 fi
