@@ -12,11 +12,23 @@ from sqlalchemy import create_engine, text
 from educloud_lab.adapters.memory.clock import FakeClock
 from educloud_lab.adapters.memory.store import MemoryStore
 from educloud_lab.adapters.sqlstore import SqlStore
-from educloud_lab.domain.errors import ConflictError, StaleClaimError
-from educloud_lab.domain.job import JobKind, StepState
+from educloud_lab.domain.errors import ConflictError, StaleClaimError, StoreError
+from educloud_lab.domain.finding import Component, Evidence, Finding
+from educloud_lab.domain.job import Consistency, JobKind, OrphanState, ShelfKind, SnapshotState, StepState
 from educloud_lab.domain.lease import LeaseKey, Problem, Status, Target
 from educloud_lab.domain.profile import MachineProfile, VolumeSpec
-from educloud_lab.ports.records import Claim, JobRecord, LeaseRecord, PermitRecord, StepRecord, VolumeRecord
+from educloud_lab.ports.records import (
+    AuditRecord,
+    Claim,
+    JobRecord,
+    LeaseRecord,
+    OrphanRecord,
+    PermitRecord,
+    ShelfRecord,
+    SnapshotRecord,
+    StepRecord,
+    VolumeRecord,
+)
 from educloud_lab.ports.shell import KeyPairText
 from educloud_lab.ports.store import HISTORY, Rate
 
@@ -329,3 +341,157 @@ async def test_a_job_is_hastened_and_leaves_its_queue(store):
     await store.transact(lambda tx: tx.put_job(replace(tx.job(job_id), ended_at=tx.now())))
     await store.transact(lambda tx: tx.hasten_job(job_id, leave_queue=True))
     assert await store.transact(lambda tx: tx.job(job_id).ended_at) is not None
+
+
+async def test_what_limits_and_the_doctor_keep_of_a_lease_comes_back(store):
+    finding = Finding(
+        code="no-address", what="It has no address.", component=Component.CC, sure="likely", at=WHEN, hidden="x",
+        evidence=(Evidence("address", "0.0.0.0", "é"),),
+    )  # fmt: skip
+    before = lease(
+        first_connected_at=WHEN, active_at=WHEN, active_by="cell", busy_until=WHEN, told="10 min", guard_until=WHEN,
+        exempt_since=WHEN, exempt_until=WHEN, exempt_reason='exam "é"', exempt_by="Ö", finding=finding,
+    )  # fmt: skip
+    await put(store, before)
+    assert replace(await store.transact(lambda tx: tx.lease("l1")), updated_at=WHEN) == before
+    await put(store, replace(before, finding=None, active_at=None))
+    after = await store.transact(lambda tx: tx.lease("l1"))
+    assert (after.finding, after.active_at) == (None, None)
+
+
+async def test_what_a_volume_remembers_comes_back_and_all_are_listed(store):
+    await put(store, lease(), lease("l2", slot="two"))
+    volumes = [
+        VolumeRecord(
+            id=f"v{n}", lease_id=f"l{n}", size_bytes=n, mount_point="/data", device="/dev/vdf", from_snapshot="s1",
+            last_written_at=WHEN, mount_count=7, growing_to_bytes=9, proof="same", proved_at=WHEN,
+        )
+        for n in (2, 1)
+    ]  # fmt: skip
+    await store.transact(lambda tx: [tx.put_volume(row) for row in volumes])
+    assert await store.transact(lambda tx: list(tx.volumes())) == [volumes[1], volumes[0]]
+
+
+async def test_a_job_keeps_who_asked_and_with_what(store):
+    await put(store)
+    kept = job(asked_by="Ann Ö'Neil", arguments={"snapshot": "s1", "é": '"'}, kind=JobKind.RESTORE)
+    await store.transact(lambda tx: tx.add_job(kept, []))
+    assert await store.transact(lambda tx: tx.job("j1")) == kept
+
+
+async def test_jobs_that_wait_for_room_are_listed_first_come_first_served(store):
+    await put(store, *(lease(f"l{n}", slot=str(n)) for n in range(5)))
+    times = {0: 3, 1: 1, 2: 2, 3: 0}
+    for n in range(5):
+        queued = WHEN + timedelta(seconds=times[n]) if n in times else None
+        queue = "" if queued is None else ("b" if n == 3 else "a")
+        row = job(f"j{n}", f"l{n}", queue=queue, queued_at=queued, ended_at=WHEN if n == 2 else None)
+        await store.transact(lambda tx, row=row: tx.add_job(row, []))
+    assert [row.id for row in await store.transact(lambda tx: tx.queued_jobs())] == ["j1", "j0", "j3"]
+
+
+def a_snapshot(name="s1", **changes):
+    fields = {"id": name, "lease_id": "l1", "course": "local", "lab": "x", "person": "Ann", "name": "before é"}
+    more = {"volume_cloud_id": "vol-1", "size_bytes": 5 * 2**40, "created_at": WHEN, "created_by": "Bob"}
+    return SnapshotRecord(**{**fields, **more, **changes})
+
+
+async def test_snapshots_come_back_as_they_were_put_oldest_first(store):
+    await put(store, lease(), lease("l2", slot="two"))
+    late = a_snapshot(
+        "s0", created_at=WHEN + timedelta(seconds=1), cloud_id="snap-1", create_sent=True, nonce=2, published=True,
+        state=SnapshotState.COMPLETED, consistency=Consistency.FROZEN, progress_percent=100, completed_at=WHEN,
+        file_system_uuid=str(uuid.UUID(int=1)), formatted_at=WHEN,
+    )  # fmt: skip
+    rows = [a_snapshot(), late, a_snapshot("s2", lease_id="l2", state=SnapshotState.DELETED)]
+    await store.transact(lambda tx: [tx.put_snapshot(row) for row in rows])
+    assert await store.transact(lambda tx: tx.snapshot("s0")) == late
+    assert await store.transact(lambda tx: tx.snapshot("s9")) is None
+    assert list(await store.transact(lambda tx: tx.snapshots())) == [rows[0], rows[2], late]
+    assert list(await store.transact(lambda tx: tx.snapshots(lease_id="l1"))) == [rows[0], late]
+    changed = replace(rows[0], state=SnapshotState.FAILED)
+    await store.transact(lambda tx: tx.put_snapshot(changed))
+    assert await store.transact(lambda tx: tx.snapshot("s1")) == changed
+
+
+async def test_the_shelf_lists_what_is_on_it_and_keeps_what_left(store):
+    await put(store)
+    mine = ShelfRecord(
+        id="b1", kind=ShelfKind.BIN, cloud_id="vol-1", course="local", lab="x", lease_id="l1", person="Ann",
+        size_bytes=5 * 2**40, zone="one", created_at=WHEN, shelved_at=WHEN, delete_after=WHEN + timedelta(days=7),
+        reason="discarded", file_system_uuid="u", formatted_at=WHEN, last_mounted_at=WHEN, last_written_at=WHEN,
+        mount_count=3, from_snapshot="s1",
+    )  # fmt: skip
+    nobodys = ShelfRecord(
+        id="q1", kind=ShelfKind.QUARANTINE, cloud_id="vol-2", course="local", shelved_at=WHEN - timedelta(days=1)
+    )
+    await store.transact(lambda tx: [tx.put_shelved(row) for row in (mine, nobodys)])
+    assert list(await store.transact(lambda tx: tx.shelf())) == [nobodys, mine]
+    assert list(await store.transact(lambda tx: tx.shelf(lease_id="l1"))) == [mine]
+    left = replace(mine, ended_at=WHEN, end="returned")
+    await store.transact(lambda tx: tx.put_shelved(left))
+    assert list(await store.transact(lambda tx: tx.shelf())) == [nobodys]
+    assert await store.transact(lambda tx: (tx.shelved("b1"), tx.shelved("b9"))) == (left, None)
+
+
+async def test_orphans_come_back_one_row_for_each_id(store):
+    first = OrphanRecord(cloud_id="i-1", kind="instance", first_seen_at=WHEN, last_seen_at=WHEN, reason="é", person="x")
+    second = replace(first, cloud_id="vol-1", kind="volume", first_seen_at=WHEN - timedelta(days=1), size_bytes=2**40)
+    await store.transact(lambda tx: [tx.put_orphan(row) for row in (first, second)])
+    assert list(await store.transact(lambda tx: tx.orphans())) == [second, first]
+    reaped = replace(first, state=OrphanState.REAPED, acted_at=WHEN, lab="y")
+    await store.transact(lambda tx: tx.put_orphan(reaped))
+    assert list(await store.transact(lambda tx: tx.orphans())) == [second, reaped]
+
+
+def entry(what, **changes):
+    fields = {"at": WHEN, "who": "Ann Ö'Neil", "what": what, "course": "local", "lease_id": "l1", "whose": "Bob"}
+    return AuditRecord(**{**fields, "subject": "i-1", "result": "capacity", "detail": "é '\" line", **changes})
+
+
+async def test_the_audit_log_is_read_in_pages_newest_first(pair):
+    mine, other = pair
+    before = await mine.version()
+    for n in range(5):
+        await mine.transact(lambda tx, n=n: tx.add_audit(entry(f"e{n}", lease_id="l2" if n == 3 else "l1")))
+    await mine.transact(lambda tx: tx.add_audit(entry("elsewhere", course="chem")))
+    await mine.transact(lambda tx: tx.add_audit(entry("nobody's", lease_id=None)))
+    rows = list(await other.transact(lambda tx: tx.audits(course="local")))
+    assert [row.what for row in rows] == ["nobody's", "e4", "e3", "e2", "e1", "e0"]
+    assert [row.id for row in rows] == sorted({row.id for row in rows}, reverse=True)
+    assert replace(rows[-1], id=0) == entry("e0")
+    page = await other.transact(lambda tx: tx.audits(course="local", before_id=rows[2].id, limit=2))
+    assert [row.what for row in page] == ["e2", "e1"]
+    page = await other.transact(lambda tx: tx.audits(course="local", lease_id="l1", limit=2))
+    assert [row.what for row in page] == ["e4", "e2"]
+    assert await other.version() == before  # nothing that anybody watches changed
+
+
+async def test_what_a_transaction_that_fails_says_to_the_audit_log_is_not_there(store):
+    def fails(tx):
+        tx.add_audit(entry("never"))
+        raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        await store.transact(fails)
+    assert list(await store.transact(lambda tx: tx.audits(course="local"))) == []
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audits SET who = 'nobody'", "DELETE FROM audits"])
+@pytest.mark.parametrize("pair", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True)
+async def test_nobody_changes_the_audit_log(pair, statement):
+    store, other = pair
+    await store.transact(lambda tx: tx.add_audit(entry("kept")))
+    with pytest.raises(StoreError):
+        await store.transact(lambda tx: tx._connection.execute(text(statement)))
+    (row,) = await other.transact(lambda tx: tx.audits(course="local"))
+    assert replace(row, id=0) == entry("kept")
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+async def test_nobody_empties_the_audit_log(pair):
+    await pair[0].transact(lambda tx: tx.add_audit(entry("kept")))
+    with pytest.raises(StoreError):
+        await pair[0].transact(lambda tx: tx._connection.execute(text("TRUNCATE audits")))
+    assert len(await pair[1].transact(lambda tx: tx.audits(course="local"))) == 1
