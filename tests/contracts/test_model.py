@@ -9,7 +9,6 @@ import os
 import pytest
 
 from tests.contracts.model import machine
-from tests.contracts.model.story import Story
 
 STEPS = int(os.environ.get("EDUCLOUD_MODEL_STEPS", "10000"))
 SEED = int(os.environ.get("EDUCLOUD_MODEL_SEED", "1"))

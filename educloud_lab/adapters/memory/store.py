@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from educloud_lab.adapters.memory.tables import Tables
 from educloud_lab.domain.errors import ConflictError, StaleClaimError
 from educloud_lab.domain.lease import LeaseKey
 from educloud_lab.ports.clock import Clock
@@ -29,36 +29,10 @@ from educloud_lab.ports.store import FARTHEST_S, HISTORY, Rate, Transaction
 T = TypeVar("T")
 
 
-class _Tables:
-    """All rows. Records are frozen, so a copy of the dicts is a copy of the state."""
-
-    def __init__(self) -> None:
-        self.meta: dict[str, str] = {}
-        self.leases: dict[str, LeaseRecord] = {}
-        self.volumes: dict[str, VolumeRecord] = {}
-        self.jobs: dict[str, JobRecord] = {}
-        self.steps: dict[tuple[str, int], StepRecord] = {}
-        self.permits: dict[str, PermitRecord] = {}
-        self.secrets: dict[str, KeyPairText] = {}
-        self.durations: dict[tuple[str, str], tuple[float, ...]] = {}
-        self.snapshots: dict[str, SnapshotRecord] = {}
-        self.shelf: dict[str, ShelfRecord] = {}
-        self.orphans: dict[str, OrphanRecord] = {}
-        self.audits: dict[int, AuditRecord] = {}
-        self.buckets: dict[str, tuple[float, datetime]] = {}
-
-    def copy(self) -> _Tables:
-        """Return a copy that can be changed without changing this one."""
-        other = copy(self)
-        for name, rows in vars(self).items():
-            setattr(other, name, dict(rows))
-        return other
-
-
 class _MemoryTransaction:
-    """One transaction over a private copy."""
+    """One transaction: what it writes is undone when it raises."""
 
-    def __init__(self, tables: _Tables, now: datetime, version: int) -> None:
+    def __init__(self, tables: Tables, now: datetime, version: int) -> None:
         self.tables = tables
         self.changed = False
         self._now = now
@@ -81,7 +55,7 @@ class _MemoryTransaction:
         return self.tables.leases.get(lease_id)
 
     def lease_by_key(self, key: LeaseKey) -> LeaseRecord | None:
-        return next((lease for lease in self.tables.leases.values() if lease.key == key), None)
+        return self.tables.leases.get(self.tables.lease_of_key.get(key, ""))
 
     def leases(self, *, course: str, person: str | None = None) -> Sequence[LeaseRecord]:
         found = (row for row in self.tables.leases.values() if row.course == course)
@@ -93,13 +67,17 @@ class _MemoryTransaction:
             raise ConflictError("This lab already has a machine.")
         self.changed = True
         self.tables.leases[lease.id] = replace(lease, updated_at=self._now)
+        if other is None:
+            self.tables.lease_of_key[lease.key] = lease.id
 
     def volume_of(self, lease_id: str) -> VolumeRecord | None:
-        return next((row for row in self.tables.volumes.values() if row.lease_id == lease_id), None)
+        return self.tables.volumes.get(self.tables.volume_of_lease.get(lease_id, ""))
 
     def put_volume(self, volume: VolumeRecord) -> None:
         self.changed = True
         self.tables.volumes[volume.id] = volume
+        if volume.lease_id not in self.tables.volume_of_lease:
+            self.tables.volume_of_lease[volume.lease_id] = volume.id
 
     def volumes(self) -> Sequence[VolumeRecord]:
         return sorted(self.tables.volumes.values(), key=lambda row: row.id)
@@ -145,7 +123,7 @@ class _MemoryTransaction:
         return [row for row, _ in zip(wanted, range(limit), strict=False)]
 
     def queued_jobs(self) -> Sequence[JobRecord]:
-        rows = [row for row in self.tables.jobs.values() if row.ended_at is None and row.queued_at is not None]
+        rows = [row for row in self._in_flight() if row.queued_at is not None]
         return sorted(rows, key=lambda row: (row.queue, row.queued_at, row.id))
 
     def hasten_job(self, job_id: str, *, leave_queue: bool = False) -> None:
@@ -162,20 +140,27 @@ class _MemoryTransaction:
         return self.tables.jobs.get(job_id)
 
     def job_in_flight(self, lease_id: str) -> JobRecord | None:
-        rows = self.tables.jobs.values()
-        return next((row for row in rows if row.lease_id == lease_id and row.ended_at is None), None)
+        return self.tables.jobs.get(self.tables.job_of_lease.get(lease_id, ""))
+
+    def _in_flight(self) -> list[JobRecord]:
+        return [self.tables.jobs[job_id] for job_id in self.tables.job_of_lease.values()]
 
     def last_job(self, lease_id: str) -> JobRecord | None:
-        rows = [row for row in self.tables.jobs.values() if row.lease_id == lease_id]
-        return self.job_in_flight(lease_id) or (max(rows, key=lambda row: row.created_at) if rows else None)
+        return self.job_in_flight(lease_id) or self.tables.jobs.get(self.tables.last_job_of_lease.get(lease_id, ""))
 
     def add_job(self, job: JobRecord, steps: Sequence[StepRecord]) -> None:
-        for row in self.tables.jobs.values():
-            same_volume = row.volume_id is not None and row.volume_id == job.volume_id
-            if row.ended_at is None and (row.lease_id == job.lease_id or same_volume):
-                raise ConflictError("A job is in flight already.")
+        tables = self.tables
+        if job.lease_id in tables.job_of_lease or job.volume_id in tables.job_of_volume:
+            raise ConflictError("A job is in flight already.")
         self.changed = True
-        self.tables.jobs[job.id] = job
+        tables.jobs[job.id] = job
+        if job.ended_at is None:
+            tables.job_of_lease[job.lease_id] = job.id
+            if job.volume_id is not None:
+                tables.job_of_volume[job.volume_id] = job.id
+        last = tables.jobs.get(tables.last_job_of_lease.get(job.lease_id, ""))
+        if last is None or last.created_at < job.created_at:
+            tables.last_job_of_lease[job.lease_id] = job.id
         for step in steps:
             self.tables.steps[step.job_id, step.position] = step
 
@@ -183,9 +168,16 @@ class _MemoryTransaction:
         kept = self.tables.jobs[job.id]
         self.changed = True
         self.tables.jobs[job.id] = replace(job, holder=kept.holder, epoch=kept.epoch, claimed_until=kept.claimed_until)
+        if job.ended_at is not None and kept.ended_at is None:
+            self.tables.job_of_lease.discard(kept.lease_id)
+            if kept.volume_id is not None:
+                self.tables.job_of_volume.discard(kept.volume_id)
 
     def steps(self, job_id: str) -> Sequence[StepRecord]:
-        return [row for (_, _), row in sorted(self.tables.steps.items()) if row.job_id == job_id]
+        found: list[StepRecord] = []
+        while (row := self.tables.steps.get((job_id, len(found)))) is not None:
+            found.append(row)
+        return found
 
     def put_step(self, step: StepRecord) -> None:
         self.changed = True
@@ -197,11 +189,11 @@ class _MemoryTransaction:
         return row.ended_at is None and not self._now < row.next_attempt_at <= far and free
 
     def due_jobs(self) -> Sequence[str]:
-        rows = sorted(self.tables.jobs.values(), key=lambda row: row.next_attempt_at)
-        return [row.id for row in rows if self._is_due(row)]
+        rows = sorted((row for row in self._in_flight() if self._is_due(row)), key=lambda row: row.next_attempt_at)
+        return [row.id for row in rows]
 
     def jobs_in_flight(self) -> int:
-        return sum(row.ended_at is None for row in self.tables.jobs.values())
+        return len(self.tables.job_of_lease)
 
     def claim_job(self, job_id: str, holder: str, *, for_s: float) -> JobRecord | None:
         row = self.tables.jobs.get(job_id)
@@ -255,7 +247,7 @@ class _MemoryTransaction:
         self.tables.secrets[name] = pair
 
     def drop_secret(self, name: str) -> None:
-        self.tables.secrets.pop(name, None)
+        self.tables.secrets.discard(name)
 
     def add_duration(self, scope: str, step: str, seconds: float) -> None:
         kept = self.tables.durations.get((scope, step), ())
@@ -275,7 +267,7 @@ class MemoryStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tables = _Tables()
+        self._tables = Tables()
         self._version = 0
         self._offset_s = 0.0
 
@@ -288,14 +280,18 @@ class MemoryStore:
     async def transact(self, function: Callable[[Transaction], T]) -> T:
         """Run a function as one transaction; its changes are dropped when it raises."""
         now = self._clock.now() + timedelta(seconds=self._offset_s)
-        transaction = _MemoryTransaction(self._tables.copy(), now, self._version)
-        result = function(transaction)
-        self._tables = transaction.tables
+        transaction = _MemoryTransaction(self._tables, now, self._version)
+        try:
+            result = function(transaction)
+        except BaseException:
+            self._tables.undo()
+            raise
+        self._tables.keep()
         if transaction.changed:
             self._version += 1
         return result
 
-    def peek(self) -> _Tables:
+    def peek(self) -> Tables:
         """Return the present rows, for tests to read."""
         return self._tables
 
