@@ -26,6 +26,10 @@ class EducloudApp(CommandGroup):
             "educloud_lab.app.status_app.StatusApp",
             "Show your machines, as a running Jupyter server sees them.",
         ),
+        "volume": (
+            "educloud_lab.app.volume_app.VolumeApp",
+            "Snapshots of data volumes, restoring, enlarging, the bin, sharing.",
+        ),
         "why": ("educloud_lab.app.why_app.WhyApp", "Say why a machine hangs, and what helps."),
         "audit": ("educloud_lab.app.oversight_app.AuditApp", "Who did what, on whose, with which result."),
         "orphans": ("educloud_lab.app.oversight_app.OrphansApp", "What is in the cloud and belongs to nobody."),
