@@ -23,17 +23,19 @@ CODES: dict[str, type[errors.CloudError]] = {
     "AuthFailure": errors.CloudAuthError,
     "403 Forbidden": errors.CloudAuthError,
     "InvalidClientTokenId": errors.CloudAuthError,
+    "ExpiredToken": errors.CloudAuthError,
+    "IncompleteSignature": errors.CloudAuthError,
+    "InvalidAccessKeyId": errors.CloudAuthError,
+    "MissingAuthenticationToken": errors.CloudAuthError,
     "RequestExpired": errors.CloudAuthError,
     "SignatureDoesNotMatch": errors.CloudAuthError,
-    "InsufficientInstanceCapacity": errors.CapacityError,
-    "InsufficientAddressCapacity": errors.CapacityError,
     "InsufficientFreeAddressesInSubnet": errors.CapacityError,
-    "InsufficientVolumeCapacity": errors.CapacityError,
-    "InstanceLimitExceeded": errors.QuotaError,
-    "ResourceLimitExceeded": errors.QuotaError,
-    "SnapshotLimitExceeded": errors.QuotaError,
-    "VolumeLimitExceeded": errors.QuotaError,
+    "BandwidthLimitExceeded": errors.CloudBusyError,
+    "EC2ThrottledException": errors.CloudBusyError,
+    "PriorRequestNotComplete": errors.CloudUnreachableError,
     "RequestLimitExceeded": errors.CloudBusyError,
+    "RequestThrottled": errors.CloudBusyError,
+    "RequestTimeout": errors.CloudUnreachableError,
     "SlowDown": errors.CloudBusyError,
     "Throttling": errors.CloudBusyError,
     "ThrottlingException": errors.CloudBusyError,
@@ -48,9 +50,14 @@ CODES: dict[str, type[errors.CloudError]] = {
 }
 """Codes whose meaning does not follow from their form or HTTP status."""
 
+_CAPACITY = re.compile(r"^Insufficient\w*Capacity$")  # ...Instance..., ...Address..., ...Volume..., ...Host...
+_LIMIT = re.compile(r"^\w+LimitExceeded$")  # Instance..., Volume..., Snapshot..., Resource..., Vcpu..., Address...
+
 MESSAGES_OF_503: tuple[tuple[re.Pattern[str], type[errors.CloudError]], ...] = (
     # NotEnoughResourcesException over AuthQuotaException, AdmissionControl
     (re.compile(r"^(?:Not enough resources: )?Quota exceeded while trying to create"), errors.QuotaError),
+    # The zone has no cluster controller, or there is no such zone: nothing that room would mend.
+    (re.compile(r"^Not enough resources: no cluster controller"), errors.CloudStateError),
     # VmControl.runInstances: "Not enough resources (0 in ZONE < 1)" and then what there is not enough of
     (re.compile(r"^Not enough resources"), errors.CapacityError),
     (re.compile(r"^Insufficient addresses"), errors.CapacityError),
@@ -96,12 +103,19 @@ def classify(code: str, message: str, status: int) -> type[errors.CloudError]:
     code = code.strip()
     if code in CODES:
         return CODES[code]
+    if _CAPACITY.match(code):
+        return errors.CapacityError
+    if _LIMIT.match(code):
+        return errors.QuotaError
+    if status == 429:
+        return errors.CloudBusyError
     if status == 503:
         for pattern, kind in MESSAGES_OF_503:
             if pattern.match(message.strip()):
                 return kind
-    if status >= 500:
-        # InternalFailure and unexplained 503: EucalyptusCloudException arrives so; the effect is unknown (I5).
+    if status >= 500 or status < 400 or status == 408:
+        # InternalFailure and unexplained 503: EucalyptusCloudException arrives so; the effect is unknown (I5). So it is
+        # when the request timed out, and when an error has no status that says whose it is.
         return errors.CloudUnreachableError
     if code.endswith(".NotFound"):
         return errors.CloudNotFoundError
