@@ -167,6 +167,11 @@ class Reconciler:
         lease = tx.lease(before.id)
         if lease is None or lease != before:
             return  # somebody acted meanwhile: the next pass looks again
+        if lease.guard_until is not None and tx.now() >= lease.guard_until:
+            # Its own timer did what nobody was there to do.
+            audit(tx, who=BROKER, what="lease.suspend", lease=lease, detail="time-limit, by the machine's own timer")
+            want(tx, lease, Target.STOPPED, reason="time-limit")
+            return
         kept = "Your data volume is kept."
         problem = Problem(
             code="machine-died",
