@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from educloud_lab.adapters.ec2.session import Endpoint
+from educloud_lab.adapters.memory.world import PROFILE
 from educloud_lab.wire import models as wire
 from tests.contracts.doctor_rig import ApiWorld
-from tests.contracts.faulty_cloud import FaultyCloud
+from tests.contracts.faulty_cloud import FaultyCloud, write_image
 
 ANN = "ann"
 START = wire.LeaseRequest(lab="01-first", machine_profile="first-steps", start=True)
@@ -21,6 +23,7 @@ class ApiBench:
     """A local cloud with simulated machines, for one case after the other."""
 
     def __init__(self, home: Path) -> None:
+        write_image(home, "tiny-store", "instance-store")
         self.cloud = FaultyCloud(home)
         self.faults = self.cloud.faults()
         self.ec2 = self.cloud.client()
@@ -80,7 +83,7 @@ def for_all(kind: str, **options) -> Case:
     """A fault of every request that begins once the lease is there."""
 
     async def case(bench: ApiBench, world: ApiWorld, rng: random.Random) -> None:
-        await bench.add(kind, account="educloud", **options)
+        await bench.add(kind, **({} if kind == "clock-skew" else {"account": "educloud"}), **options)
         await begin(world)
         await world.clock.advance(rng.choice((40.0, 80.0)))
 
@@ -93,6 +96,14 @@ def silent(kind: str, seconds: float = 170.0, **options) -> Case:
         await while_starting(kind, seconds, **options)(bench, world, rng)
 
     return case
+
+
+async def pending_on_instance_storage(bench: ApiBench, world: ApiWorld, rng: random.Random) -> None:
+    await bench.add("pending-for-ever")
+    await noise(bench, rng)
+    broker = await world.broker(profiles=[replace(PROFILE, image="tiny-store")])
+    await broker.ensure_lease(ANN, START)
+    await world.clock.advance(110.0)
 
 
 async def ready(world: ApiWorld):
@@ -132,7 +143,8 @@ async def node_silent(bench: ApiBench, world: ApiWorld, rng: random.Random) -> N
 
 async def not_reported(bench: ApiBench, world: ApiWorld, rng: random.Random) -> None:
     await ready(world)
-    await bench.add("node-dies", resource=world.lease().instance_id, expire_s=1, impaired_s=0)
+    await bench.add("node-dies", zone="one", expire_s=3600)
+    await asyncio.to_thread(bench.faults.clear)  # it is back, without its machines
     await died(bench, world)
 
 
@@ -194,7 +206,9 @@ async def healthy_slow(bench: ApiBench, world: ApiWorld, rng: random.Random) -> 
 
 
 API: dict[str, tuple[str, str, Case]] = {
-    "pending-for-ever": ("pending-no-address", "network", while_starting("pending-for-ever")),
+    # An EBS-backed machine shows what it is about: its system disk is being made. The other kind shows nothing.
+    "pending-for-ever": ("root-volume-creating", "SC", while_starting("pending-for-ever")),
+    "pending-for-ever on instance storage": ("pending-no-address", "network", pending_on_instance_storage),
     "no-address": ("running-no-address", "network", while_starting("no-address")),
     "capacity": ("no-capacity", "CLC", while_starting("capacity")),
     "quota of instances": ("quota-instances", "CLC", while_starting("quota", what="instances")),

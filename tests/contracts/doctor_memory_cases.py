@@ -229,6 +229,15 @@ def elsewhere(world: MemoryWorld) -> None:
     seen_as(state=VolumeState.IN_USE, attachments=(there,))(world)
 
 
+def in_another_zone(world: MemoryWorld) -> None:
+    seen_as(zone="two")(world)
+    # Eucalyptus answers an attachment across zones with its generic error.
+    wrong = [
+        CloudUnreachableError("No usable answer: InternalFailure, An internal error occurred.") for _ in range(999)
+    ]
+    world.cloud.faults.errors["attach_volume"] = list(wrong)
+
+
 async def not_blank(world: MemoryWorld, rng: random.Random) -> None:
     await begin(world)
     await world.clock.drive(lambda: bool(world.cloud.disks), limit_s=60)
@@ -260,7 +269,8 @@ async def died(world: MemoryWorld, rng: random.Random) -> None:
     broker = await begin(world)
     await world.until(broker, "ready")
     world.cloud.kill(world.lease().instance_id)
-    await world.clock.advance(120.0)
+    await world.clock.drive(lambda: world.lease().reason == "died")
+    await world.clock.advance(rng.choice((1.0, 60.0)))
 
 
 async def healthy(world: MemoryWorld, rng: random.Random) -> None:
@@ -308,7 +318,7 @@ MEMORY: dict[str, tuple[str, str, Case]] = {
     "volume in error": ("volume-failed", "SC", by_volume(seen_as(state=VolumeState.ERROR))),
     "volume unavailable": ("volume-unavailable", "SC", by_volume(seen_as(state=VolumeState.UNAVAILABLE))),
     "volume elsewhere": ("volume-elsewhere", "unknown", by_volume(elsewhere)),
-    "other zone": ("other-zone", "CLC", by_volume(seen_as(zone="two"))),
+    "other zone": ("other-zone", "CLC", by_volume(in_another_zone)),
     "exchanged": ("volume-exchanged", "SC", by_volume(on_disk(uuid="00000000-1111-2222-3333-444444444444"))),
     "unreadable": ("volume-unreadable", "SC", by_volume(on_disk(unreadable=True))),
     "dirty": ("file-system-dirty", "machine", by_volume(on_disk(dirty="beyond"))),

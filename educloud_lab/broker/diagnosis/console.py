@@ -22,6 +22,8 @@ _BEGINS: Final = (  # a boot says each of these once, in this order
     re.compile(r"Linux version \d"),
     re.compile(r"\[boot\] kernel is up|simulated machine: booted"),
 )
+_FAR = re.compile(r"Kernel panic|systemd\[1\]|\[boot\] (?!kernel is up)|login: *$|\(initramfs\)|No bootable device")
+"""A boot that came so far does not begin any more: what begins after it is another one."""
 _TIMES: Final = (
     re.compile(r"running '\S+' at (?P<mail>\w{3}, \d+ \w{3} \d{4} \d\d:\d\d:\d\d \+0000)\. Up (?P<up>[\d.]+) seconds"),
     re.compile(r"\[ *(?P<up>[\d.]+)\].*setting system clock to (?P<iso>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d) UTC"),
@@ -73,15 +75,16 @@ def read(text: str) -> Reading:
 
 def _last_boot(lines: list[str]) -> int:
     """Return the number of the line with which the last boot begins."""
-    first, reached = 0, -1
+    first, reached, far = 0, -1, False
     for number, line in enumerate(lines):
         for stage, begins in enumerate(_BEGINS):
             if not begins.search(line):
                 continue
             # The firmware speaks in several lines; everything else that comes again begins another boot.
-            if stage < reached or (stage == reached and stage > 0):
+            if far or stage < reached or (stage == reached and stage > 0):
                 first = number
-            reached = stage
+            reached, far = stage, False
+        far = far or _FAR.search(line) is not None
     return first
 
 

@@ -66,7 +66,8 @@ def out_of_sight(facts: Facts) -> Finding | None:
 
 def was_out_of_sight(facts: Facts) -> Finding | None:
     """The cloud can be seen, but what the job asks for last had no usable answer."""
-    waits = facts.in_flight or facts.lease.status is Status.FAILED
+    late = facts.in_flight and any(facts.too_long(step.name) for step in facts.steps)
+    waits = late or facts.lease.status is Status.FAILED
     return _no_answer(facts, facts.problem, "likely") if facts.problem is not None and waits else None
 
 
