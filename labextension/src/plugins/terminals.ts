@@ -8,22 +8,11 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import {
-  IThemeManager,
-  MainAreaWidget,
-  WidgetTracker
-} from '@jupyterlab/apputils';
+import { IThemeManager, WidgetTracker } from '@jupyterlab/apputils';
 import { IRunningSessionManagers } from '@jupyterlab/running';
-import type { Terminal, TerminalManager } from '@jupyterlab/services';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
-import type { ITerminal } from '@jupyterlab/terminal';
-import {
-  ITranslator,
-  nullTranslator,
-  type TranslationBundle
-} from '@jupyterlab/translation';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { terminalIcon } from '@jupyterlab/ui-components';
-import { Signal } from '@lumino/signaling';
 
 import { chooseLease, obviousLease } from '../choose';
 import {
@@ -33,13 +22,8 @@ import {
   ICloudSettings,
   ILabFinder
 } from '../tokens';
-import type { TerminalTab } from '../terminaltab';
+import type { ITerminals, Tab } from '../vmterminals';
 import { viewContext } from './viewcontext';
-
-type Tab = MainAreaWidget<TerminalTab>;
-
-/** The settings of JupyterLab's own terminals: ours look the same. */
-const STOCK_SETTINGS = '@jupyterlab/terminal-extension:plugin';
 
 export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
   id: 'educloud-lab:terminals',
@@ -69,77 +53,23 @@ export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const tracker = new WidgetTracker<Tab>({ namespace: 'educloud-terminal' });
-    const sessions = new Sessions(app, model);
-    let stock: Partial<ITerminal.IOptions> = {};
-
-    const apply = () => {
-      tracker.forEach(tab => {
-        const terminal = tab.content.terminal;
-        for (const [key, value] of Object.entries(stock)) {
-          terminal?.setOption(key as keyof ITerminal.IOptions, value as never);
-        }
-      });
-    };
-    void registry
-      ?.load(STOCK_SETTINGS)
-      .then(loaded => {
-        const take = () => {
-          stock = terminalOptions(loaded.composite);
-          apply();
-        };
-        take();
-        loaded.changed.connect(take);
-      })
-      .catch(() => undefined); // No such plugin in this page: xterm.js has defaults.
-    themes?.themeChanged.connect(() => {
-      tracker.forEach(tab => {
-        if ((stock.theme ?? 'inherit') === 'inherit') {
-          tab.content.terminal?.setOption('theme', 'inherit');
-        }
-      });
-    });
-
-    const open = async (name: string): Promise<Tab> => {
-      const shown = tracker.find(tab => tab.content.name === name);
-      if (shown) {
-        app.shell.activateById(shown.id);
-        return shown;
-      }
-      const { TerminalTab } = await import('../terminaltab');
-      const content = new TerminalTab({
-        name,
-        context: viewContext(app, model, trans),
-        existing: wanted => sessions.existing(wanted),
-        connect: wanted => sessions.connect(wanted),
-        terminalOptions: () => stock,
-        flowControl: () => settings.terminalFlowControl,
-        translator: translator ?? undefined,
-        // The shell's own title would hide whose machine it is.
-        onTerminal: terminal => {
-          terminal.title.changed.connect(() => retitle());
-          retitle();
-        },
-        onGap: () => retitle()
-      });
-      const retitle = () => {
-        content.title.label = tabTitle(model, name, trans);
-        content.title.caption =
-          content.terminal?.title.label ?? content.title.label;
-      };
-      content.title.icon = terminalIcon;
-      content.title.closable = true;
-      retitle();
-      const tab = new MainAreaWidget({ content });
-      tab.id = `educloud-terminal-${name}`;
-      // Notebook 7's main area holds one thing only: the notebook.
-      app.shell.add(tab, labShell ? 'main' : 'down', {
-        mode: 'split-right',
-        type: trans.__('Terminal')
-      });
-      await tracker.add(tab);
-      app.shell.activateById(tab.id);
-      return tab;
-    };
+    let loading: Promise<ITerminals> | null = null;
+    const load = () =>
+      (loading ??= import('../vmterminals').then(({ createTerminals }) =>
+        createTerminals({
+          app,
+          model,
+          settings,
+          context: viewContext(app, model, trans),
+          tracker,
+          // Notebook 7's main area holds one thing only: the notebook.
+          area: labShell ? 'main' : 'down',
+          running,
+          registry,
+          themes,
+          translator
+        })
+      ));
 
     const leaseId = {
       type: 'string',
@@ -193,19 +123,13 @@ export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
       isEnabled: enabled,
       execute: async args => {
         if (typeof args.name === 'string' && args.name !== '') {
-          return open(args.name);
+          return (await load()).open(args.name);
         }
         const id = await leaseOf(args);
         if (!id) {
           return null;
         }
-        const shown = tracker.find(tab => tab.content.leaseId === id);
-        if (shown) {
-          app.shell.activateById(shown.id);
-          return shown;
-        }
-        const names = await sessions.namesOf(id);
-        return open(names[0] ?? `${id}-1`);
+        return (await load()).openOf(id);
       }
     });
 
@@ -222,10 +146,7 @@ export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
         if (!id) {
           return null;
         }
-        const { freeName } = await import('../vm');
-        const taken: string[] = await sessions.namesOf(id);
-        tracker.forEach(tab => taken.push(tab.content.name));
-        return open(freeName(id, taken));
+        return (await load()).openNew(id);
       }
     });
 
@@ -237,122 +158,14 @@ export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
         when: model.ready
       });
     }
-    running?.add({
-      name: trans.__('Lab machine terminals'),
-      supportsMultipleViews: false,
-      running: () =>
-        sessions.names.map(name => ({
-          icon: () => terminalIcon,
-          label: () => tabTitle(model, name, trans),
-          labelTitle: () => name,
-          open: () => void open(name),
-          shutdown: () => void sessions.shutdown(name)
-        })),
-      shutdownAll: () => void sessions.shutdownAll(),
-      refreshRunning: () => void sessions.refresh(),
-      runningChanged: sessions.changed,
-      shutdownLabel: trans.__('End this terminal'),
-      shutdownAllLabel: trans.__('End All'),
-      shutdownAllConfirmationText: trans.__(
-        'End all terminals on lab machines? What runs in them ends; the machines stay.'
-      )
-    });
-    model.changed.connect(() => sessions.follow());
+    // What runs is listed as soon as there is a machine.
+    const follow = () => {
+      if (model.snapshot?.leases.length) {
+        model.changed.disconnect(follow);
+        void load();
+      }
+    };
+    model.changed.connect(follow);
+    follow();
   }
 };
-
-/** What of the stock settings a terminal takes. */
-function terminalOptions(
-  composite: ISettingRegistry.ISettings['composite']
-): Partial<ITerminal.IOptions> {
-  const own = ['shutdownOnClose', 'closeOnExit', 'initialCommand'];
-  return Object.fromEntries(
-    Object.entries(composite).filter(([key]) => !own.includes(key))
-  );
-}
-
-function tabTitle(
-  model: ICloudModel,
-  name: string,
-  trans: TranslationBundle
-): string {
-  const match = /^(.+)-(\d+)$/.exec(name);
-  const lab = model.lease(match?.[1] ?? '')?.lab ?? match?.[1] ?? name;
-  return match && match[2] !== '1'
-    ? trans.__('%1 terminal %2', lab, match[2])
-    : trans.__('%1 terminal', lab);
-}
-
-/** The running sessions; the manager is made when the server half is known to be there. */
-class Sessions {
-  constructor(
-    private _app: JupyterFrontEnd,
-    private _model: ICloudModel
-  ) {}
-
-  readonly changed = new Signal<this, void>(this);
-
-  get names(): string[] {
-    return this._manager
-      ? [...this._manager.running()].map(one => one.name)
-      : [];
-  }
-
-  async namesOf(leaseId: string): Promise<string[]> {
-    const { parseName } = await import('../vm');
-    await this.refresh();
-    return this.names
-      .map(name => ({ name, parsed: parseName(name) }))
-      .filter(one => one.parsed?.leaseId === leaseId)
-      .sort((a, b) => (a.parsed?.n ?? 0) - (b.parsed?.n ?? 0))
-      .map(one => one.name);
-  }
-
-  async existing(name: string): Promise<Terminal.ITerminalConnection | null> {
-    const manager = await this._load();
-    await manager.refreshRunning();
-    return this.names.includes(name)
-      ? manager.connectTo({ model: { name } })
-      : null;
-  }
-
-  async connect(name: string): Promise<Terminal.ITerminalConnection> {
-    const manager = await this._load();
-    return manager.startNew({ name });
-  }
-
-  async shutdown(name: string): Promise<void> {
-    await (await this._load()).shutdown(name);
-  }
-
-  async shutdownAll(): Promise<void> {
-    await (await this._load()).shutdownAll();
-  }
-
-  async refresh(): Promise<void> {
-    await (await this._load()).refreshRunning();
-  }
-
-  /** Begin to list what runs as soon as there is a machine. */
-  follow(): void {
-    if (!this._manager && this._model.snapshot?.leases.length) {
-      void this._load();
-    }
-  }
-
-  private _load(): Promise<TerminalManager> {
-    this._loading ??= import('../vm').then(({ createTerminalManager }) => {
-      const manager = createTerminalManager(
-        this._app.serviceManager.serverSettings,
-        () => this._model.serverState === 'ok'
-      );
-      manager.runningChanged.connect(() => this.changed.emit());
-      this._manager = manager;
-      return manager;
-    });
-    return this._loading;
-  }
-
-  private _loading: Promise<TerminalManager> | null = null;
-  private _manager: TerminalManager | null = null;
-}
