@@ -57,7 +57,8 @@ async def test_an_instance_without_record_goes_and_a_foreign_one_stays(cloud):
     foreign = await run("f" * 32)
     stranger = await run("", tagged=False)
     tags = {naming.TAG_DEPLOYMENT: deployment, naming.TAG_LEASE: "nobody", naming.TAG_NONCE: "v-1"}
-    volume = (await port.create_volume(size_gib=1, zone=zone, tags=tags)).volume_id
+    volume = (await port.create_volume(size_gib=1, zone=zone, tags={})).volume_id
+    await port.tag(volume, tags)
 
     def state(cloud_id):
         row = world.store.peek().orphans.get(cloud_id)
