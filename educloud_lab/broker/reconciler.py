@@ -49,6 +49,7 @@ class Reconciler:
         self._queue = WorkQueue(parts.clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
+        self._watched_s = float("-inf")
         self._rounds = Rounds(parts)
         self._upkeep = Upkeep(parts)
 
@@ -98,7 +99,10 @@ class Reconciler:
         period_s = config.watched_poll_s if self._watchers() else config.idle_poll_s
         if sight.problem is not None:
             period_s = min(period_s, config.unseen_poll_s)
-        if sight.age_s() >= period_s and (self._watching is None or self._watching.done()):
+        # By its own time and not by the age of the last look: others look too, and then nobody would ever compare.
+        now_s = self._parts.clock.monotonic_s()
+        if now_s - self._watched_s >= period_s and (self._watching is None or self._watching.done()):
+            self._watched_s = now_s
             self._watching = asyncio.ensure_future(self._watch_machines())
         self._rounds.begin_if_due()
         # Most passes find nothing to do; a transaction that changes nothing does not move the version.
