@@ -31,6 +31,10 @@ class Status(StrEnum):
     FAILED = "failed"  # the last job ended without reaching its target; nothing is in flight
 
 
+ON_THE_WAY = frozenset({Status.STARTING, Status.STOPPING, Status.DELETING, Status.FAILED})
+"""What does not rest: something is under way, or it failed and waits for a person."""
+
+
 class Phase(StrEnum):
     """What a person sees."""
 

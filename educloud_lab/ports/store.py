@@ -87,6 +87,12 @@ class Transaction(Protocol):
     def leases(self, *, course: str, person: str | None = None) -> Sequence[LeaseRecord]:
         """List leases, oldest first; of one person, or of everybody when None."""
 
+    def leases_in_need(self, *, course: str) -> Sequence[LeaseRecord]:
+        """List leases whose target wants a job while none is in flight, and failed ones whose time is over; cheaply."""
+
+    def leases_to_watch(self, *, course: str) -> Sequence[LeaseRecord]:
+        """List leases that are on their way, have failed, or carry a finding; cheaply. For the doctor's rounds."""
+
     def put_lease(self, lease: LeaseRecord) -> None:
         """Insert or replace; sets ``updated_at``.
 

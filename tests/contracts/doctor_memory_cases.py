@@ -248,7 +248,7 @@ async def not_blank(world: MemoryWorld, rng: random.Random) -> None:
 async def busy(world: MemoryWorld, rng: random.Random) -> None:
     broker = await begin(world)
     await world.until(broker, "ready")
-    world.machine().holders.append("bash(311)")
+    world.machine().holders.append("bash")
     await broker.stop(ANN, world.lease().id)
     await world.clock.advance(60.0)
 

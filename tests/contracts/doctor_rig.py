@@ -21,7 +21,7 @@ from educloud_lab.ports.cloud import CloudView, InstanceState
 from educloud_lab.wire import models as wire
 
 CONFIG = BrokerConfig(
-    workers=4, tick_s=2.0, busy_poll_s=4.0, heartbeat_s=20.0, claim_s=120.0, connect_retry_s=4.0, version_poll_s=5.0
+    workers=4, tick_s=2.0, busy_poll_s=6.0, heartbeat_s=20.0, claim_s=120.0, connect_retry_s=6.0, version_poll_s=5.0
 )
 """Fewer looks than usual: each one is two real requests."""
 

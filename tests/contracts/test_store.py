@@ -14,7 +14,7 @@ from educloud_lab.adapters.memory.store import MemoryStore
 from educloud_lab.adapters.sqlstore import SqlStore
 from educloud_lab.domain.errors import ConflictError, StaleClaimError, StoreError
 from educloud_lab.domain.finding import Component, Evidence, Finding
-from educloud_lab.domain.job import Consistency, JobKind, OrphanState, ShelfKind, SnapshotState, StepState
+from educloud_lab.domain.job import Consistency, JobKind, OrphanState, ShelfKind, SnapshotState, StepState, wanted_job
 from educloud_lab.domain.lease import LeaseKey, Problem, Status, Target
 from educloud_lab.domain.profile import MachineProfile, VolumeSpec
 from educloud_lab.ports.records import (
@@ -495,3 +495,32 @@ async def test_nobody_empties_the_audit_log(pair):
     with pytest.raises(StoreError):
         await pair[0].transact(lambda tx: tx._connection.execute(text("TRUNCATE audits")))
     assert len(await pair[1].transact(lambda tx: tx.audits(course="local"))) == 1
+
+
+async def test_leases_in_need_are_those_that_want_a_job_and_have_none(store):
+    def fill(tx):
+        for target in Target:
+            for status in Status:
+                name = f"{target}-{status}"
+                tx.put_lease(lease(name, target=target, status=status, slot=name))
+        past, future = tx.now() - timedelta(seconds=1), tx.now() + timedelta(hours=1)
+        tx.put_lease(lease("over", target=Target.RUNNING, status=Status.FAILED, slot="over", expires_at=past))
+        tx.put_lease(lease("not-over", target=Target.RUNNING, status=Status.FAILED, slot="not-over", expires_at=future))
+        tx.put_lease(lease("busy", target=Target.RUNNING, status=Status.STARTING, slot="busy"))
+        tx.add_job(job("jb", lease_id="busy"), [])
+
+    await store.transact(fill)
+    found = {each.id for each in await store.transact(lambda tx: tx.leases_in_need(course="local"))}
+    wanting = {f"{target}-{status}" for target in Target for status in Status if wanted_job(target, status) is not None}
+    assert found == wanting | {"over"}
+    assert await store.transact(lambda tx: tx.leases_in_need(course="another")) == []
+
+
+async def test_leases_that_are_on_their_way_failed_or_carry_a_finding_are_listed(store):
+    finding = Finding(code="x", what="y", component=Component.NC, sure="likely", at=WHEN)
+    rows = [lease(status.value, lab=status.value, status=status) for status in Status]
+    await put(
+        store, *rows, lease("found", lab="found", finding=finding), lease("other", course="other", finding=finding)
+    )
+    names = [row.id for row in await store.transact(lambda tx: tx.leases_to_watch(course="local"))]
+    assert sorted(names) == ["deleting", "failed", "found", "starting", "stopping"]

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from educloud_lab.adapters.memory.tables import Tables
 from educloud_lab.domain.errors import ConflictError, StaleClaimError
-from educloud_lab.domain.lease import LeaseKey
+from educloud_lab.domain.job import wanted_job
+from educloud_lab.domain.lease import ON_THE_WAY, LeaseKey, Status
 from educloud_lab.ports.clock import Clock
 from educloud_lab.ports.records import (
     AuditRecord,
@@ -60,6 +61,20 @@ class _MemoryTransaction:
     def leases(self, *, course: str, person: str | None = None) -> Sequence[LeaseRecord]:
         found = (row for row in self.tables.leases.values() if row.course == course)
         return sorted((row for row in found if person in (None, row.person)), key=lambda row: (row.created_at, row.id))
+
+    def leases_in_need(self, *, course: str) -> Sequence[LeaseRecord]:
+        busy = {job.lease_id for job in self.tables.jobs.values() if job.ended_at is None}
+
+        def needs(lease: LeaseRecord) -> bool:
+            over = lease.expires_at is not None and lease.expires_at <= self._now
+            unled = lease.id not in busy and wanted_job(lease.target, lease.status) is not None
+            return unled or (over and lease.status is Status.FAILED)
+
+        return [lease for lease in self.leases(course=course) if needs(lease)]
+
+    def leases_to_watch(self, *, course: str) -> Sequence[LeaseRecord]:
+        rows = self.leases(course=course)
+        return [row for row in rows if row.status in ON_THE_WAY or row.finding is not None]
 
     def put_lease(self, lease: LeaseRecord) -> None:
         other = self.lease_by_key(lease.key)

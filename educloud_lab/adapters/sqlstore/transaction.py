@@ -7,14 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from educloud_lab.adapters.sqlstore import tables as t
 from educloud_lab.adapters.sqlstore.keys import Sealer
 from educloud_lab.adapters.sqlstore.rows import from_row, insert_missing, to_row, upsert, upsert_row
 from educloud_lab.domain.errors import ConflictError, StaleClaimError
-from educloud_lab.domain.lease import LeaseKey
+from educloud_lab.domain.job import wanted_job
+from educloud_lab.domain.lease import ON_THE_WAY, LeaseKey, Status, Target
 from educloud_lab.ports.records import (
     AuditRecord,
     Claim,
@@ -31,6 +32,7 @@ from educloud_lab.ports.shell import KeyPairText
 from educloud_lab.ports.store import FARTHEST_S, HISTORY, Rate
 
 R = TypeVar("R")
+_WANTING = [(target, status) for target in Target for status in Status if wanted_job(target, status) is not None]
 
 
 def database_now(connection: Connection) -> datetime:
@@ -103,6 +105,22 @@ class SqlTransaction:
         if person is not None:
             query = query.where(t.leases.c.person == person)
         return self._all(LeaseRecord, query)
+
+    def leases_in_need(self, *, course: str) -> Sequence[LeaseRecord]:
+        """List leases that want a job, and failed ones whose time is over."""
+        c, jobs = t.leases.c, t.jobs.c
+        wants = or_(*(and_(c.target == target, c.status == status) for target, status in _WANTING))
+        busy = select(jobs.id).where(jobs.lease_id == c.id, jobs.ended_at.is_(None)).exists()
+        over = and_(c.status == Status.FAILED, c.expires_at <= self.now())
+        query = select(t.leases).where(c.course == course, or_(and_(wants, ~busy), over))
+        return self._all(LeaseRecord, query.order_by(c.created_at, c.id))
+
+    def leases_to_watch(self, *, course: str) -> Sequence[LeaseRecord]:
+        """List leases that are on their way, have failed, or carry a finding."""
+        c = t.leases.c
+        watched = or_(c.status.in_(ON_THE_WAY), c.finding.is_not(None))
+        query = select(t.leases).where(c.course == course, watched)
+        return self._all(LeaseRecord, query.order_by(c.created_at, c.id))
 
     def put_lease(self, lease: LeaseRecord) -> None:
         """Insert or replace."""

@@ -93,6 +93,9 @@ def room(facts: Facts) -> Finding | None:
     """Capacity, addresses, quotas: the same 503, told apart by the message."""
     problem = facts.problem
     if problem is None or problem.code not in ("capacity", "quota") or facts.lease.status is Status.RUNNING:
+        if facts.in_flight and facts.job is not None and facts.job.queue:
+            waits = Evidence("our record", f"waits in the queue for {facts.job.queue}")
+            return finding(CATALOGUE["no-capacity"], facts, "certain", waits)
         return None
     if problem.code == "capacity":
         empty = _ADDRESSES.search(problem.what) is not None

@@ -87,7 +87,7 @@ class Rounds:
     def _who(self, tx: Transaction) -> tuple[list[Rows], list[LeaseRecord]]:
         """Return the leases that may hang, and those whose finding is over."""
         hanging, over = [], []
-        for lease in tx.leases(course=self._parts.course):
+        for lease in tx.leases_to_watch(course=self._parts.course):
             job = tx.job_in_flight(lease.id)
             if job is None and lease.status is not Status.FAILED:
                 if lease.finding is not None:
