@@ -37,6 +37,7 @@ class EducloudApp(CommandGroup):
         "keep": ("educloud_lab.app.limits_app.KeepApp", "Give machines their full time again."),
         "busy": ("educloud_lab.app.limits_app.BusyApp", "Declare machines busy: the idle limit waits."),
         "exempt": ("educloud_lab.app.limits_app.ExemptApp", "Turn the limits of machines off, with a reason."),
+        "limits": ("educloud_lab.app.policy_app.LimitsApp", "The cloud's own limit on instances, as a backstop."),
         "cloud": ("educloud_lab.app.cloud_app.CloudApp", "The local cloud: start, look at, back up, stop."),
         "gateway": ("educloud_lab.app.gateway_app.GatewayApp", "Run the SSH front end."),
         "image": ("educloud_lab.app.image_app.ImageApp", "The same as educloud cloud image."),
