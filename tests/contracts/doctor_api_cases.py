@@ -10,6 +10,7 @@ from pathlib import Path
 
 from educloud_lab.adapters.ec2.session import Endpoint
 from educloud_lab.adapters.memory.world import PROFILE
+from educloud_lab.localcloud.hypervisor.base import MachineState
 from educloud_lab.wire import models as wire
 from tests.contracts.doctor_rig import ApiWorld
 from tests.contracts.faulty_cloud import FaultyCloud, write_image
@@ -144,6 +145,14 @@ async def node_silent(bench: ApiBench, world: ApiWorld, rng: random.Random) -> N
 async def not_reported(bench: ApiBench, world: ApiWorld, rng: random.Random) -> None:
     await ready(world)
     await bench.add("node-dies", zone="one", expire_s=3600)
+    key, hypervisor = world.lease().instance_id, bench.cloud.service.hypervisor
+
+    def runs() -> bool:
+        return bench.cloud.do(hypervisor.report(key)).state is MachineState.RUNNING
+
+    async with asyncio.timeout(60):
+        while await asyncio.to_thread(runs):  # noqa: ASYNC110 (another thread's state tells nobody)
+            await asyncio.sleep(0.02)
     await asyncio.to_thread(bench.faults.clear)  # it is back, without its machines
     await died(bench, world)
 
