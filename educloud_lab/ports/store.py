@@ -57,8 +57,9 @@ class Rate:
 
 _NOTHING = 1e-9  # sums of fractions: a waiter that came at the very moment must not wait again
 FARTHEST_S = 300.0
-"""No claim and no pause before a next attempt reaches further. What does was written before the database's clock was
-put back: it is due at once, or jobs would stand still for as long as the clock jumped."""
+"""No claim and no pause before a next attempt reaches further (but for those who wait in a queue and will be called).
+What does was written before the database's clock was put back: it is due at once, or jobs would stand still for as long
+as the clock jumped."""
 HISTORY = 7
 """How many durations of a step are remembered."""
 

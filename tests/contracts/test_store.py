@@ -236,6 +236,13 @@ async def test_a_clock_that_was_put_back_by_an_hour_does_not_hold_jobs_up(pair):
     assert (taken.holder, taken.epoch) == ("B", 2)
 
 
+async def test_who_waits_in_a_queue_may_wait_for_longer(store):
+    await put(store)
+    later = await store.transact(lambda tx: tx.now()) + timedelta(minutes=10)
+    await store.transact(lambda tx: tx.add_job(job(next_attempt_at=later, queue="one:t2.micro", queued_at=WHEN), []))
+    assert await store.transact(lambda tx: (list(tx.due_jobs()), tx.claim_job("j1", "A", for_s=10))) == ([], None)
+
+
 async def test_steps_keep_their_order_and_times(store):
     await put(store)
     rows = [StepRecord(job_id="j1", position=i, name=f"s{i}") for i in range(3)]

@@ -201,7 +201,8 @@ class _MemoryTransaction:
     def _is_due(self, row: JobRecord) -> bool:
         far = self._now + timedelta(seconds=FARTHEST_S)
         free = row.claimed_until is None or not self._now < row.claimed_until <= far
-        return row.ended_at is None and not self._now < row.next_attempt_at <= far and free
+        lost = row.next_attempt_at > far and row.queued_at is None
+        return row.ended_at is None and (row.next_attempt_at <= self._now or lost) and free
 
     def due_jobs(self) -> Sequence[str]:
         rows = sorted((row for row in self._in_flight() if self._is_due(row)), key=lambda row: row.next_attempt_at)

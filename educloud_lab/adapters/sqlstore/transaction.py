@@ -261,7 +261,7 @@ class SqlTransaction:
         c, now = t.jobs.c, self.now()
         far = now + timedelta(seconds=FARTHEST_S)
         free = or_(c.claimed_until.is_(None), c.claimed_until <= now, c.claimed_until > far)
-        due = or_(c.next_attempt_at <= now, c.next_attempt_at > far)
+        due = or_(c.next_attempt_at <= now, and_(c.next_attempt_at > far, c.queued_at.is_(None)))
         return (c.ended_at.is_(None), due, free)
 
     def due_jobs(self) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from educloud_lab.adapters.memory.cloud import MemoryCloud, _Row
@@ -12,6 +13,7 @@ from educloud_lab.adapters.memory.shell import MemoryAuthority, MemoryConnection
 from educloud_lab.adapters.memory.store import MemoryStore
 from educloud_lab.domain import naming
 from educloud_lab.domain.errors import MachineUnreachableError
+from educloud_lab.domain.job import ShelfKind
 from educloud_lab.ports.cloud import InstanceSeen, InstanceState, RunSpec
 from educloud_lab.ports.shell import Completed, Grant, KeyPairText
 
@@ -32,11 +34,19 @@ class SpeakingAuthority(MemoryAuthority):
         return KeyPairText(private=f"private of {public}", public=public)
 
 
+class ModelStore(MemoryStore):
+    """Says what time it is for the database."""
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+        return self._clock.now() + timedelta(seconds=self._offset_s)
+
+
 @dataclass(slots=True)
 class ModelCloud(MemoryCloud):
     """Writes to ``violations`` what the broker must never do, whatever fails around it."""
 
-    store: MemoryStore | None = None
+    store: ModelStore | None = None
     foreign: set[str] = field(default_factory=set)
     unsynced: dict[str, dict[str, str]] = field(default_factory=dict)  # by volume: written on a machine, not saved yet
     lost_on_purpose: list[str] = field(default_factory=list)
@@ -70,6 +80,21 @@ class ModelCloud(MemoryCloud):
         if machine is not None and volume_id in machine.mounts.values():
             self.unsynced.pop(volume_id, None)
         await MemoryCloud.detach_volume(self, volume_id, instance_id)
+
+    async def delete_volume(self, volume_id: str) -> None:
+        """See the port. A volume that ever held a file goes only out of the bin, when its time is over (I2)."""
+        assert self.store is not None
+        tables = self.store.peek()
+        disk = self.disks.get(volume_id)
+        if disk is not None and (disk.files or disk.formats):
+            now = self.store.now()
+            kept = [row for row in tables.shelf.values() if row.cloud_id == volume_id]
+            over = [row for row in kept if row.delete_after is not None and row.delete_after <= now]
+            if not over or any(row.kind is ShelfKind.QUARANTINE and row.ended_at is None for row in kept):
+                self.violations.append(f"{volume_id} holds files and was deleted before its time (I2)")
+        if any(row.cloud_id == volume_id for row in tables.volumes.values()):
+            self.violations.append(f"{volume_id} is somebody's data volume and was deleted (I2)")
+        await MemoryCloud.delete_volume(self, volume_id)
 
     async def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """See the port."""

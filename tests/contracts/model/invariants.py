@@ -10,7 +10,7 @@ from educloud_lab.domain import naming
 from educloud_lab.domain.errors import EducloudError
 from educloud_lab.domain.job import HostKeyStage
 from educloud_lab.domain.lease import Status, Target
-from educloud_lab.ports.cloud import InstanceState
+from educloud_lab.ports.cloud import InstanceState, VolumeState
 from educloud_lab.ports.records import LeaseRecord
 from tests.contracts.model.world import LAB, PEOPLE, Died, Violation, World
 
@@ -60,7 +60,8 @@ def _volumes(story: Story) -> list[str]:
         lost = [name for name, text in kept.items() if not _there(disk.files, name, text)]
         found += [f"{volume_id} lost {name} (I3)" for name in lost]
         kept.update(disk.files)
-        if disk.files and not disk.formats:
+        born = cloud._volumes[volume_id].seen.snapshot_id
+        if disk.files and not disk.formats and not born:
             found.append(f"{volume_id} holds files and was never formatted")
     mounted = Counter(v for m in cloud.machines.values() if m.up for v in m.mounts.values())
     found += [f"{volume_id} is mounted by {count} machines" for volume_id, count in mounted.items() if count > 1]
@@ -198,6 +199,19 @@ def _check_end(story: Story) -> None:
             raise Violation(f"{lease.person}'s machine should not run: {state(story)}")
         elif lease.target is Target.DELETED and live:
             raise Violation(f"{lease.person}'s machine should be gone: {state(story)}")
+    _check_owners(story)
+
+
+def _check_owners(story: Story) -> None:
+    """Every volume of ours is somebody's, or is on a list that people see (I2)."""
+    tables = story.world.store.peek()
+    known = {row.cloud_id for row in tables.volumes.values()} | set(tables.orphans)
+    known |= {row.cloud_id for row in tables.shelf.values()}
+    known |= {volume_id for row in tables.volumes.values() for volume_id in row.quarantined}
+    for volume_id, row in story.world.cloud._volumes.items():
+        ours = naming.TAG_DEPLOYMENT in row.seen.tags
+        if ours and volume_id not in known and row.seen.state is not VolumeState.DELETED:
+            raise Violation(f"{volume_id} is nobody's and on no list (I2): {row.seen} {state(story)}")
 
 
 def state(story: Story) -> str:

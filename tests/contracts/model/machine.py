@@ -10,6 +10,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from tests.contracts.model import people  # noqa: F401 - its steps register themselves
 from tests.contracts.model.story import STEPS, WEIGHTS, Step, Story
 
 LENGTH = 150

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from educloud_lab.adapters.memory import shell as memory_shell
 from educloud_lab.broker.broker import Broker
 from educloud_lab.domain import errors, naming
 from educloud_lab.domain.lease import Status, Target
@@ -28,9 +29,10 @@ WEIGHTS: dict[str, int] = {}
 
 _CALLS = (
     "observe", "run_instance", "create_volume", "attach_volume", "detach_volume", "stop_instance", "start_instance",
-    "terminate_instance", "ensure_group", "images", "zones",
+    "terminate_instance", "ensure_group", "images", "zones", "create_snapshot", "delete_snapshot", "grow_volume",
+    "delete_volume", "observe_snapshots", "tag",
 )  # fmt: skip
-_SCRIPTS = ("own-host-key", "switch-host-key", "probe", "format", "mount", "release")
+_SCRIPTS = tuple(sorted({name for name, _ in memory_shell._SCRIPTS.values()}))
 _ERRORS: tuple[Callable[[], errors.CloudError], ...] = (
     lambda: errors.CloudBusyError("Slow down."),
     lambda: errors.CapacityError("No room."),
@@ -149,6 +151,15 @@ class Story:
                 raise Violation(f"a person's own machine was not found: {error}") from error
             return None
         except NotImplementedError:
+            return None
+
+    async def ask_any(self, number: int, work: Callable[[Broker], Coroutine[Any, Any, Any]]) -> Any:
+        """Ask for something of the person's that may be gone already, so that it is not found."""
+        try:
+            return await self.ask(number, work)
+        except Violation as refused:
+            if not isinstance(refused.__cause__, errors.NotFoundError):
+                raise
             return None
 
     async def wish(self, person: int, target: Target, asked: int, work: Callable[[Broker, str, str], Any]) -> None:
@@ -367,7 +378,7 @@ async def refusal(story: Story, a: int, b: int) -> None:
 @step(5)
 async def cloud_misbehaves(story: Story, a: int, b: int) -> None:
     """Set one of the cloud's lasting faults, or take it away."""
-    faults, kind = story.world.cloud.faults, a % 8
+    faults, kind = story.world.cloud.faults, a % 11
     if kind == 0:
         faults.out_of_sight = not faults.out_of_sight
     elif kind == 1:
@@ -382,8 +393,14 @@ async def cloud_misbehaves(story: Story, a: int, b: int) -> None:
         faults.silent_detaches = b % 3
     elif kind == 6:
         faults.failed_volumes = b % 2
-    else:
+    elif kind == 7:
         faults.dead_on_arrival = b % 2
+    elif kind == 8:
+        faults.failed_snapshots = b % 2
+    elif kind == 9:
+        faults.snapshots_pending = not faults.snapshots_pending
+    else:
+        faults.cannot_grow = not faults.cannot_grow
 
 
 @step(3)

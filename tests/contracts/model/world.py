@@ -19,11 +19,10 @@ from unittest import mock
 
 from educloud_lab.adapters.memory.clock import FakeClock
 from educloud_lab.adapters.memory.shell import MemoryAuthority, MemoryFrontend
-from educloud_lab.adapters.memory.store import MemoryStore
 from educloud_lab.broker.broker import Broker
 from educloud_lab.broker.config import BrokerConfig
 from educloud_lab.domain.profile import MachineProfile, VolumeSpec
-from tests.contracts.model.cloud import ModelCloud, ModelShell, SpeakingAuthority
+from tests.contracts.model.cloud import ModelCloud, ModelShell, ModelStore, SpeakingAuthority
 
 PEOPLE = ("ann", "bob", "cem")
 LAB = "01-first"
@@ -49,7 +48,8 @@ class ModelClock(FakeClock):
             await asyncio.sleep(0)
             if not ready:
                 return
-        raise AssertionError("a task runs for ever without waiting for anything")
+        where = {str(task.get_stack(limit=1)[:1]) for task in asyncio.all_tasks() if not task.done()}
+        raise Violation(f"a task runs for ever without waiting for anything; tasks are at {sorted(where)}")
 
 
 @dataclass(eq=False)
@@ -136,7 +136,7 @@ class World:
         self.cloud = ModelCloud(self.clock, root_device_type=root_device_type)
         self.frontend = MemoryFrontend()
         self.shell = ModelShell(self.cloud, self.frontend)
-        self.store = MemoryStore(self.clock)
+        self.store = ModelStore(self.clock)
         self.cloud.store = self.store
         self.authority: MemoryAuthority = SpeakingAuthority()
         self.processes: list[Process] = []
@@ -150,6 +150,8 @@ class World:
             login_user="student",
             volume=VolumeSpec(size_gib=1, mount_point="/data"),
             time_limit_s=4 * 3600,
+            idle_limit_s=2 * 3600,
+            first_connection_limit_s=3600,
         )
         self._log = _Listener()
 
