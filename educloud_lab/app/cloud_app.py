@@ -62,6 +62,14 @@ class CloudStartApp(CloudCommand):
         help="How machines are connected: netns (they reach each other as their groups say) or slirp (each alone);"
         " auto takes netns where it works. Default as the last time, at first auto.",
     ).tag(config=True)
+    keep_alive_min = Integer(
+        None,
+        allow_none=True,
+        min=1,
+        max=525600,
+        help="How many minutes instances live that are made while it runs so, as by Eucalyptus's policy; default for"
+        " ever.",
+    ).tag(config=True)
     outbound = Bool(
         None, allow_none=True, help="Whether machines reach the outside. Default as the last time, at first not."
     ).tag(config=True)
@@ -72,6 +80,7 @@ class CloudStartApp(CloudCommand):
         "profile": "CloudStartApp.profile",
         "hypervisor": "CloudStartApp.hypervisor",
         "network": "CloudStartApp.network",
+        "keep-alive-min": "CloudStartApp.keep_alive_min",
         "unknown-parameters": "CloudStartApp.unknown_parameters",
     }
 
@@ -93,6 +102,7 @@ class CloudStartApp(CloudCommand):
             network=self.network,
             outbound=self.outbound,
             unknown_parameters=self.unknown_parameters,
+            keep_alive_min=self.keep_alive_min,
             say=out,
         )
         _print_images(process.status(self.place()), self.place())

@@ -39,6 +39,9 @@ class CloudServeApp(CloudCommand):
     network = CaselessStrEnum(
         ["auto", "netns", "slirp"], default_value=None, allow_none=True, help="How machines are connected."
     ).tag(config=True)
+    keep_alive_min = Integer(
+        None, allow_none=True, min=1, max=525600, help="How many minutes instances live that are made now."
+    ).tag(config=True)
     outbound = Bool(None, allow_none=True, help="Whether machines reach the outside.").tag(config=True)
     unknown_parameters = CaselessStrEnum(
         ["error", "ignore"], default_value=None, allow_none=True, help="What is done with unknown parameters."
@@ -52,6 +55,7 @@ class CloudServeApp(CloudCommand):
         "profile": "CloudServeApp.profile",
         "pace": "CloudServeApp.pace",
         "network": "CloudServeApp.network",
+        "keep-alive-min": "CloudServeApp.keep_alive_min",
         "unknown-parameters": "CloudServeApp.unknown_parameters",
     }
 
@@ -78,5 +82,6 @@ class CloudServeApp(CloudCommand):
             network_driver=self.network,
             outbound=self.outbound,
             unknown_parameters=self.unknown_parameters,
+            keep_alive_min=self.keep_alive_min,
         )
         asyncio.run(serve(settings, self.port))

@@ -42,6 +42,7 @@ def start(
     network: str | None = None,
     outbound: bool | None = None,
     unknown_parameters: str | None = None,
+    keep_alive_min: int | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Start what does not run and return the announcement; quick when everything runs.
@@ -55,6 +56,7 @@ def start(
     outbound : whether machines reach the outside; default as the last time, at first not.
     unknown_parameters : ``error`` or ``ignore``, what is done with parameters that an operation does not have; default
         as the last time, at first ``error``.
+    keep_alive_min : how many minutes instances live that are made while it runs so; default for ever.
     say : told about each step, for people.
 
     Raises
@@ -88,6 +90,11 @@ def start(
                     f"The local cloud already runs, with --unknown-parameters={api.get('unknown_parameters')}. It was"
                     " left alone; run `educloud cloud stop --leave-machines` first to change that."
                 )
+            if keep_alive_min is not None:
+                raise LocalCloudError(
+                    "The local cloud already runs; it was left alone. How long instances live is said at a start: run"
+                    " `educloud cloud stop --leave-machines` first."
+                )
             tell(f"The local cloud already runs (process {api['pid']}).")
             if (runs := api.get("version", "")) != (here := package_version()):
                 runs = f"version {runs}" if runs else "an earlier version"
@@ -106,6 +113,7 @@ def start(
             arguments += [f"--profile={profile}"] if profile is not None else []
             arguments += [f"--unknown-parameters={unknown_parameters}"] if unknown_parameters is not None else []
             arguments += [f"--network={network}"] if network is not None else []
+            arguments += [f"--keep-alive-min={keep_alive_min}"] if keep_alive_min is not None else []
             arguments += [] if outbound is None else ["--outbound" if outbound else "--no-outbound"]
             launch(
                 arguments, folders.log / "api.log", folders.home, lambda pid: _api_ready(folders, pid), READY_LIMIT_S

@@ -170,6 +170,7 @@ class Settings:
     network: str = NETWORK
     network_driver: str | None = None  # auto, netns, slirp; None: as remembered, else auto
     outbound: bool | None = None  # whether machines reach the outside; None: as remembered, else not
+    keep_alive_min: float | None = None  # how long instances live that are made now; None: for ever
     stop_grace_s: float = 30.0
     terminated_listed_s: float = 3600.0
     deleted_listed_s: float = 600.0

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from educloud_lab.localcloud import expiry
 from educloud_lab.localcloud.capacity import capacity, not_enough
 from educloud_lab.localcloud.cloud import Caller, Cloud
 from educloud_lab.localcloud.errors import ApiError, invalid
@@ -89,6 +90,7 @@ def _run(session: Session, cloud: Cloud, caller: Caller, params: dict[str, Any])
             disable_termination=bool(params.get("DisableApiTermination", False)), shutdown_behavior=at_power_off,
         )  # fmt: skip
         session.add(row)
+        expiry.fix(session, instance_id, now, cloud.settings.keep_alive_min)
         rows.append(row)
         add_disks(session, cloud, row, disks, tags.get("volume", {}))
         put_tags(session, owner, "instance", instance_id, tags.get("instance", {}))

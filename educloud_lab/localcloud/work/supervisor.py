@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from educloud_lab.localcloud import expiry
 from educloud_lab.localcloud.cloud import Cloud
 from educloud_lab.localcloud.hypervisor.base import Hypervisor, HypervisorError
 from educloud_lab.localcloud.operations.common import drop_tags
@@ -136,6 +137,7 @@ class Supervisor:
 
     def _read(self, session: Session) -> _Work:
         self._purge(session)
+        expiry.enforce(session, self._cloud.now())
         waiting = self._cloud.faults.hold(session)
         # Columns, not whole rows, and only of what is on its way: thousands of machines may be at rest.
         instances = session.execute(
@@ -176,6 +178,7 @@ class Supervisor:
         since = now - timedelta(seconds=settings.terminated_listed_s)
         for row in session.scalars(select(Instance).where(Instance.state == "terminated", Instance.ended_at < since)):
             drop_tags(session, row.id)
+            expiry.forget(session, row.id)
             self._cloud.console_path(row.id).unlink(missing_ok=True)
             session.delete(row)
         since = now - timedelta(seconds=settings.deleted_listed_s)
