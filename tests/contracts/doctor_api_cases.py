@@ -14,6 +14,7 @@ from educloud_lab.localcloud.hypervisor.base import MachineState
 from educloud_lab.wire import models as wire
 from tests.contracts.doctor_rig import ApiWorld
 from tests.contracts.faulty_cloud import FaultyCloud, write_image
+from tests.patience import LIMIT_S
 
 ANN = "ann"
 START = wire.LeaseRequest(lab="01-first", machine_profile="first-steps", start=True)
@@ -150,7 +151,7 @@ async def not_reported(bench: ApiBench, world: ApiWorld, rng: random.Random) -> 
     def runs() -> bool:
         return bench.cloud.do(hypervisor.report(key)).state is MachineState.RUNNING
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while await asyncio.to_thread(runs):  # noqa: ASYNC110 (another thread's state tells nobody)
             await asyncio.sleep(0.02)
     await asyncio.to_thread(bench.faults.clear)  # it is back, without its machines
@@ -162,7 +163,7 @@ async def died(bench: ApiBench, world: ApiWorld) -> None:
         answer = await asyncio.to_thread(bench.ec2.describe_instances, InstanceIds=[world.lease().instance_id])
         return answer["Reservations"][0]["Instances"][0]["State"]["Name"] in ("stopped", "terminated")
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         while not await gone():  # noqa: ASYNC110 (another process's state tells nobody)
             await asyncio.sleep(0.05)
     await world.clock.drive(lambda: world.lease().reason == "died", limit_s=300)
