@@ -16,8 +16,8 @@ CAVEATS = (
     ),
     "The end is fixed when an instance is made: no call shows it, no call moves it, Keep does not reach it.",
     (
-        "It stays across stop and start: an older instance is stopped again soon after each start. Delete the machine and"
-        " start a new one then; the data volume stays."
+        "It stays across stop and start: an older instance is stopped again soon after each start. Delete the machine"
+        " and start a new one then; the data volume stays."
     ),
     "At its end an EBS-backed instance is stopped and an instance-store instance terminated; nothing is unmounted.",
     "Of several policies that match, the latest end counts. Administrators of the cloud are not bound by it.",
