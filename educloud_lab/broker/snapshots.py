@@ -18,6 +18,7 @@ from educloud_lab.broker.tags import find_snapshots, snapshot_description, snaps
 from educloud_lab.domain import naming
 from educloud_lab.domain.errors import CloudError, NotFoundError, ShellError, VolumeError
 from educloud_lab.domain.job import Consistency, SnapshotState, wanted_job
+from educloud_lab.domain.lease import Status
 from educloud_lab.ports.cloud import SnapshotSeen
 from educloud_lab.ports.records import SnapshotRecord
 from educloud_lab.ports.shell import Connection
@@ -56,7 +57,7 @@ async def freeze(run: Run) -> None:
     mounted = run.volume.may_be_mounted
     least = Consistency.CRASH if mounted else Consistency.AT_REST
     await _put(run, "snapshot intent", snapshot.id, create_sent=True, consistency=least)
-    if mounted:
+    if mounted and run.lease.status is Status.RUNNING:
         await _hold(run)
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from educloud_lab.broker.intents import new_id
+from educloud_lab.broker.intents import DIED, new_id
 from educloud_lab.broker.parts import Parts
 from educloud_lab.domain.job import JobKind, ShelfKind, SnapshotState, step_names, wanted_job
+from educloud_lab.domain.lease import Status
 from educloud_lab.ports.records import JobRecord, LeaseRecord, StepRecord
 from educloud_lab.ports.store import Transaction
 
@@ -29,6 +30,8 @@ def add_volume_job(
     """
     volume = tx.volume_of(lease.id)
     now = tx.now()
+    if who and lease.problem is not None and lease.status is not Status.FAILED and lease.reason != DIED:
+        tx.put_lease(replace(lease, problem=None))  # what went wrong with the last wish: this is another one
     job = JobRecord(
         id=new_id(),
         lease_id=lease.id,

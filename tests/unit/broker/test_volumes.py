@@ -144,6 +144,8 @@ async def test_a_snapshot_that_the_cloud_could_not_take_is_told(lab):
     shown = await lab.snapshot("broken", "ready")
     assert (shown.state, shown.restorable) == ("failed", False)
     assert "could not take the snapshot" in (await lab.shown()).problem.what
+    await lab.snapshot("another", "ready")
+    assert (await lab.shown()).problem is None
 
 
 async def test_restore_brings_back_what_was_and_keeps_what_is_in_the_bin(lab):
