@@ -89,9 +89,9 @@ class ModelCloud(MemoryCloud):
         if disk is not None and (disk.files or disk.formats):
             now = self.store.now()
             kept = [row for row in tables.shelf.values() if row.cloud_id == volume_id]
-            over = [row for row in kept if row.delete_after is not None and row.delete_after <= now]
+            over = [row for row in kept if row.shelved_at + timedelta(days=7) <= now]
             if not over or any(row.kind is ShelfKind.QUARANTINE and row.ended_at is None for row in kept):
-                self.violations.append(f"{volume_id} holds files and was deleted before its time (I2)")
+                self.violations.append(f"{volume_id} holds files and was deleted before its time (I2): {kept} at {now}")
         if any(row.cloud_id == volume_id for row in tables.volumes.values()):
             self.violations.append(f"{volume_id} is somebody's data volume and was deleted (I2)")
         await MemoryCloud.delete_volume(self, volume_id)
