@@ -68,8 +68,11 @@ class EducloudExtension(ExtensionApp):
             It cannot be had now; says what to do.
         """
         from educloud_lab.app.wiring import build_broker
+        from educloud_lab.server.metrics import show
 
-        return await build_broker(self.config)
+        broker = await build_broker(self.config)
+        show(lambda: broker.oversight.latest)
+        return broker
 
     async def stop_extension(self) -> None:
         """Close the sockets with a message, then the broker; jobs in flight stay recorded."""

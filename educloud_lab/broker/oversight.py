@@ -53,7 +53,8 @@ class Oversight:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._reaper = Reaper(parts)
+        self._reaper = Reaper(parts, self._note)
+        self.latest: Figures | None = None  # as of the last sweep
 
     def start(self) -> None:
         """Begin to sweep for orphans."""
@@ -62,6 +63,9 @@ class Oversight:
     async def close(self) -> None:
         """Stop sweeping."""
         await self._reaper.close()
+
+    async def _note(self) -> None:
+        self.latest = await self.figures()
 
     async def figures(self) -> Figures:
         """Return the figures for metrics: of the whole store, except what this broker did itself."""

@@ -51,10 +51,12 @@ class Reaper:
     Parameters
     ----------
     parts : the broker's ports.
+    on_sweep : called after each sweep that could look.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, on_sweep: Callable[[], Awaitable[None]]) -> None:
         self._parts = parts
+        self._on_sweep = on_sweep
         self._task: asyncio.Task[None] | None = None
         self._sightings: dict[str, _Sighting] = {}
         self._told = ""
@@ -83,6 +85,7 @@ class Reaper:
             try:
                 # The reconciler's last look will do, when it is not older than this period.
                 await self.sweep(most_s=min(period_s, config.idle_poll_s))
+                await self._on_sweep()
             except CloudError:
                 pass  # out of sight is not without owner (I5); the snapshot says that the cloud does not answer
             except StoreError:
