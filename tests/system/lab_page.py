@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,13 +58,6 @@ class Lab:
         return terminals
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def serve(folder: Path, program: str, *, fake: bool) -> Iterator[Lab]:
     """Run JupyterLab or Notebook 7 with everything of its own in `folder`."""
     config = folder / "config" / "jupyter_server_config.d"
@@ -92,25 +83,26 @@ def serve(folder: Path, program: str, *, fake: bool) -> Iterator[Lab]:
         "IPYTHONDIR": str(folder / "ipython"),
     }
     token = secrets.token_hex(16)
-    port = free_port()
     command = [
-        *(str(BIN / "jupyter"), program, "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}"),
+        *(str(BIN / "jupyter"), program, "--allow-root", "--no-browser", "--ip=127.0.0.1", "--port=0"),
         *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", f"--ServerApp.base_url={BASE_URL}"),
         *(f"--{'LabApp' if program == 'lab' else 'JupyterNotebookApp'}.expose_app_in_browser=True",),
     ]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=env, cwd=root, stdout=log, stderr=log)
-    lab = Lab(f"http://127.0.0.1:{port}{BASE_URL}", token, root)
+    told = folder / "runtime" / f"jpserver-{process.pid}.json"  # which says the port that it was given
+    lab = Lab("", token, root)
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            pytest.fail(f"{program} did not start:\n{(folder / 'server.log').read_text()[-3000:]}")
+        with contextlib.suppress(OSError, ValueError, KeyError):  # not written yet, half written, not listening yet
+            lab.url = f"http://127.0.0.1:{json.loads(told.read_text())['port']}{BASE_URL}"
+            return bool(lab.request("api/status"))
+        return False
+
     try:
-        end = time.monotonic() + 180
-        while True:
-            try:
-                lab.request("api/status")
-                break
-            except (urllib.error.URLError, ConnectionError):
-                if process.poll() is not None or time.monotonic() > end:
-                    pytest.fail(f"{program} did not start:\n{(folder / 'server.log').read_text()[-3000:]}")
-                time.sleep(0.2)
+        wait_for(f"{program} to answer", answers)
         yield lab
     finally:
         process.send_signal(signal.SIGTERM)
