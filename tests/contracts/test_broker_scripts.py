@@ -70,7 +70,7 @@ class Guest:
             "EDUCLOUD_RUN": str(self.path / "run"),
         }
         done = subprocess.run(
-            ["sh", "-c", script, "sh", *arguments], env=environment, capture_output=True, timeout=120, check=False
+            ["sh", "-c", script, "sh", *arguments], env=environment, capture_output=True, timeout=300, check=False
         )
         return Completed(done.returncode, done.stdout, done.stderr)
 
@@ -92,7 +92,7 @@ class Guest:
         return read_answer("release", completed, scripts.RELEASE_FORMS, required=("state",))
 
     def freeze(self, seconds="5"):
-        arguments = (SERIAL, str(self.path / "data"), seconds, "100")
+        arguments = (SERIAL, str(self.path / "data"), seconds, "1200")
         return read_answer("freeze", self.run(freezing.FREEZE, *arguments), freezing.FREEZE_FORMS)["state"]
 
     def thaw(self):
@@ -395,7 +395,7 @@ def test_a_machine_that_cannot_freeze_says_so(freezable):
 
 def wait_for_the_end(pid):
     """Wait until a process is gone; it is nobody's child here."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while time.monotonic() < end:
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":

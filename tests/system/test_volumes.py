@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from educloud_lab.broker.volumes_view import CONSISTENCY
+from educloud_lab.domain.job import Consistency
 from tests.system.at_lab import Records
 from tests.system.conftest import Bench, JupyterLab, wait_for
 
@@ -72,7 +74,8 @@ def test_kept_restored_enlarged_returned_and_given_to_another(bench: Bench, tmp_
     lease = lab.settled(ann, "ready")
     (taken,) = lease["snapshots"]
     assert (taken["state"], taken["restorable"]) == ("completed", True)
-    assert "held still" in taken["consistency"]
+    # Which of the two it is depends on how fast this computer is; that it is told truly is tested elsewhere.
+    assert taken["consistency"] in (CONSISTENCY[Consistency.FROZEN], CONSISTENCY[Consistency.CRASH])
     lines = int(records.run(ann, "wc -l </data/log"))
     wait_for("the program to go on", lambda: int(records.run(ann, "wc -l </data/log")) > lines)
     records.run(ann, ": >/data/enough; echo two >/data/notes; sync")
