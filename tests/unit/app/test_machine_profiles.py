@@ -47,6 +47,16 @@ def test_one_file(tmp_path):
     assert other.sha256 != profile.sha256
 
 
+def test_limits_are_minutes_in_the_file_and_warnings_have_an_order(tmp_path):
+    plain = read_profile(put(tmp_path, "plain.toml", GOOD))
+    assert (plain.idle_limit_s, plain.first_connection_limit_s, plain.warn_before_s) == (0, 0, (900, 300, 60))
+    more = "1.5\nidle_limit_min = 45\nfirst_connection_limit_min = 0.5\nwarn_before_min = [2, 10.5, 2]"
+    profile = read_profile(put(tmp_path, "more.toml", GOOD.replace("1.5", more)))
+    assert (profile.idle_limit_s, profile.first_connection_limit_s, profile.warn_before_s) == (2700, 30, (630, 120))
+    silent = read_profile(put(tmp_path, "silent.toml", GOOD.replace("1.5", "1.5\nwarn_before_min = []")))
+    assert silent.warn_before_s == ()
+
+
 def test_a_file_without_a_volume(tmp_path):
     assert read_profile(put(tmp_path, "x.toml", GOOD.partition("[volume]")[0])).volume is None
 
@@ -66,6 +76,11 @@ def test_a_file_without_a_volume(tmp_path):
         (("1.5", "0"), "time_limit_h: input should be greater than 0"),
         (("1.5", "nan"), "time_limit_h"),
         (("1.5", "1e9"), "time_limit_h: input should be less than or equal to 720"),
+        (("1.5", "1.5\nidle_limit_min = 91"), "idle_limit_min: at most time_limit_h, which is 90 minutes (it is 91)"),
+        (("1.5", "1.5\nidle_limit_min = -1"), "idle_limit_min: input should be greater than or equal to 0"),
+        (("1.5", "1.5\nfirst_connection_limit_min = 1e9"), "first_connection_limit_min: at most time_limit_h"),
+        (("1.5", "1.5\nwarn_before_min = 5"), "warn_before_min: input should be a valid list"),
+        (("1.5", "1.5\nwarn_before_min = [0]"), "warn_before_min.0: input should be greater than 0"),
         (("m1.small", "big"), "instance_type"),
         (("[volume]", 'login_user = "root; rm"\n[volume]'), "login_user"),
         (("title", "= title"), "it is not TOML"),

@@ -80,6 +80,10 @@ def refusal(status, code, what="What."):
         (lambda c: c.start("l1"), "POST", "leases/l1/start", None),
         (lambda c: c.stop("l1"), "POST", "leases/l1/stop", None),
         (lambda c: c.extend("l1"), "POST", "leases/l1/extend", None),
+        (lambda c: c.busy("l1", None), "POST", "leases/l1/busy", {"until": None}),
+        (lambda c: c.exempt("l1", reason="renders", until=T0), "POST", "leases/l1/exempt",
+         {"reason": "renders", "until": "2026-01-02T03:04:05Z"}),
+        (lambda c: c.end_exemption("l1"), "POST", "leases/l1/end-exemption", None),
         (lambda c: c.delete("l1", confirm="one"), "POST", "leases/l1/delete", {"confirm": "one"}),
     ],
 )  # fmt: skip
