@@ -9,12 +9,12 @@ import pytest
 
 from educloud_lab.domain.errors import EducloudError
 from educloud_lab.localcloud.faults.client import FaultClient
-from tests.system.at_lab import Records, act, delete, start
+from tests.system.at_lab import Records, start
 from tests.system.conftest import Bench, JupyterLab, wait_for
 
 pytestmark = pytest.mark.qemu
 
-LAB = "why"
+LAB, OTHER = "why", "why not"
 LIMIT_S = 240
 
 
@@ -50,15 +50,13 @@ def test_a_ramdisk_that_was_forgotten_is_found_on_the_console(module_bench: Benc
         assert server.token not in text
         plain = module_bench.educloud("why", lease["id"]).stdout
         assert "registered without its ramdisk" in " ".join(plain.split())
-        act(server, lease, "stop")
-        server.wait_phase(LAB, "asleep", timeout_s=LIMIT_S)
-    assert module_bench.educloud("why", "no such lab", check=False).returncode == 1
-    delete(server, LAB)
+        assert module_bench.educloud("why", "no such lab", check=False).returncode == 1
+    # It is left as it stands: a kernel that panicked lets go of nothing, and its end would take minutes.
 
 
 def test_an_ssh_server_that_stopped_is_told_from_a_machine_that_did(module_bench: Bench, server: JupyterLab) -> None:
-    lease = start(server, LAB)
-    server.wait_phase(LAB, "ready", timeout_s=LIMIT_S)
+    lease = start(server, OTHER)
+    server.wait_phase(OTHER, "ready", timeout_s=LIMIT_S)
     _, why = server.call("GET", f"leases/{lease['id']}/why")
     assert why["healthy"], why
     # Its supervisor starts it again and again, and says each time that it ended.
@@ -67,5 +65,4 @@ def test_an_ssh_server_that_stopped_is_told_from_a_machine_that_did(module_bench
         Records(module_bench).run(lease["id"], script, root=True)
     finding = asked(server, lease, "sshd-down")["findings"][0]
     assert finding["component"] == "machine"
-    assert server.lease(LAB)["phase"] == "ready"  # the cloud still says that it runs
-    delete(server, LAB)
+    assert server.lease(OTHER)["phase"] == "ready"  # the cloud still says that it runs
