@@ -50,6 +50,8 @@ class Reconciler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._watched_s = float("-inf")
+        self._swept_version = -1
+        self._swept_s = float("-inf")
         self._rounds = Rounds(parts)
         self._upkeep = Upkeep(parts)
 
@@ -105,20 +107,25 @@ class Reconciler:
             self._watched_s = now_s
             self._watching = asyncio.ensure_future(self._watch_machines())
         self._rounds.begin_if_due()
-        # Most passes find nothing to do; a transaction that changes nothing does not move the version.
-        await self._parts.store.transact(lambda tx: queue.tend(tx, self._parts))
         await self._upkeep.tend()
-        if await self._parts.store.transact(self._sweep):
-            self._parts.changed.ring()
+        # At rest nothing is read but the version: what could be needed has changed something, or comes with time.
+        age_s = self._parts.clock.monotonic_s() - self._swept_s
+        if age_s >= config.sweep_s or await self._parts.store.version() != self._swept_version:
+            self._swept_s = self._parts.clock.monotonic_s()
+            # A transaction that changes nothing does not move the version.
+            if await self._parts.store.transact(self._sweep):
+                self._parts.changed.ring()
         for job_id in await self._parts.store.transact(lambda tx: tx.due_jobs()):
             if not self._queue.is_busy(job_id):
                 self._queue.add(job_id)
 
     def _sweep(self, tx: Transaction) -> bool:
         """Make the jobs that targets need. The limits of what runs are the timekeeper's."""
+        self._swept_version = tx.version()
         changed = False
         now = tx.now()
-        for lease in tx.leases(course=self._parts.course):
+        queue.tend(tx, self._parts)
+        for lease in tx.leases_in_need(course=self._parts.course):
             over = lease.expires_at is not None and lease.expires_at <= now
             if over and lease.status is Status.FAILED:
                 # A machine left running after a failure ends as well; when that fails too, again after a while.

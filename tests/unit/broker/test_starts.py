@@ -1,4 +1,4 @@
-"""A class presses Start in the same second, three times each, at two brokers: as many machines as people, at the rate."""
+"""A class presses Start in one second, three times each, at two brokers: as many machines as people, at the rate."""
 
 import asyncio
 
