@@ -38,6 +38,7 @@ class Survey:
     undecided: frozenset[str]  # a job may be making them
     explained: frozenset[str]  # alive and owned, or not ours
     listed: frozenset[str]  # every id that the cloud shows, dead ones too
+    snapshots_seen: bool = False  # they are looked at less often, and one cannot miss what was not looked at
     known: Known
     aside: tuple[tuple[str, str], ...] = ()  # (id in the cloud, lease) of volumes set aside and not yet listed as such
 
@@ -99,6 +100,7 @@ def survey(tx: Transaction, parts: Parts, view: CloudView) -> Survey:
         undecided=frozenset(key for key, both in judged.items() if both[1].standing is Standing.BUSY),
         explained=frozenset(key for key, both in judged.items() if both[1].standing in _EXPLAINED),
         listed=frozenset((*view.instances, *view.volumes, *view.snapshots)),
+        snapshots_seen=bool(view.snapshots),
         known=known,
         aside=tuple(
             (cloud_id, row.lease_id)
@@ -239,6 +241,8 @@ def _endings(
     gone: list[OrphanRecord] = []
     for row in rows:
         if row.state not in _OPEN or row.cloud_id in found.found or row.cloud_id in found.undecided:
+            continue
+        if row.kind == Kind.SNAPSHOT and not found.snapshots_seen:
             continue
         if row.cloud_id in found.explained:
             gone.append(row)

@@ -19,6 +19,7 @@ from educloud_lab.broker.parts import Parts
 from educloud_lab.domain import naming
 from educloud_lab.domain.errors import CloudError, CloudNotFoundError, StoreError
 from educloud_lab.domain.job import OrphanState, ShelfKind
+from educloud_lab.domain.orphans import Kind
 from educloud_lab.ports.cloud import CloudView
 from educloud_lab.ports.records import OrphanRecord, ShelfRecord
 from educloud_lab.ports.store import Transaction
@@ -31,6 +32,7 @@ _LOCK = "sweeper"
 class _Sighting:
     """How often and since when something was without owner, in looks that followed each other."""
 
+    kind: Kind
     looks: int
     since_s: float
     last: datetime
@@ -148,23 +150,30 @@ class Reaper:
         return await self._parts.store.transact(both)
 
     async def _view(self, most_s: float) -> CloudView:
-        """Return a view that is not older than this; usually the reconciler has one, and a sweep costs no call."""
-        sight = self._parts.sight
-        if sight.problem is None and sight.view is not None and sight.age_s() < most_s:
-            return sight.view
-        return await sight.look()
+        """Return a view that is not older than this; usually the reconciler has one."""
+        sight, config = self._parts.sight, self._parts.config
+        recent = sight.problem is None and sight.age_s() < most_s
+        view = sight.view if recent and sight.view is not None else await sight.look()
+        if 0 < most_s <= config.orphan_first_s:
+            return view  # snapshots cost a call of their own, and nothing is done about them: they can wait
+        try:
+            return replace(view, snapshots=await self._parts.cloud.observe_snapshots())
+        except CloudError:
+            return view  # what was seen counts all the same
 
     def _count(self, found: Survey) -> None:
         """Count looks in which something was without owner; one that it is not in begins anew."""
         now_s = self._parts.clock.monotonic_s()
         kept: dict[str, _Sighting] = {}
-        for cloud_id in found.found:
+        if not found.snapshots_seen:
+            kept = {key: each for key, each in self._sightings.items() if each.kind is Kind.SNAPSHOT}
+        for cloud_id, (thing, _) in found.found.items():
             before = self._sightings.get(cloud_id)
             if before is None:
-                kept[cloud_id] = _Sighting(1, now_s, found.seen_at)
+                kept[cloud_id] = _Sighting(thing.kind, 1, now_s, found.seen_at)
             else:
                 looks = before.looks + (found.seen_at != before.last)
-                kept[cloud_id] = _Sighting(looks, before.since_s, found.seen_at)
+                kept[cloud_id] = _Sighting(thing.kind, looks, before.since_s, found.seen_at)
         self._sightings = kept
 
     def _sure(self, cloud_id: str) -> bool:

@@ -13,6 +13,18 @@ KEY = b"3Wk1rC0n5mJ0bq8bq3m2s9c5y7b1V6c0Zt4vQx8yH2E="
 DUMPS = sorted(Path(__file__).parent.glob("store-*.sql"))
 
 
+def _snapshots(tx):
+    return tx.snapshots()
+
+
+def _shelf(tx):
+    return tx.shelf()
+
+
+def _orphans(tx):
+    return tx.orphans()
+
+
 def test_there_is_a_dump_of_the_present_schema():
     assert f"store-{HEAD}.sql" in [dump.name for dump in DUMPS]
 
@@ -37,6 +49,12 @@ async def test_it_opens_and_keeps_everything(dump, tmp_path):
     assert [p.spent_at is not None for p in await store.transact(lambda tx: tx.permits(volume.cloud_id))] == [True]
     assert (await store.transact(lambda tx: tx.secret("user-ca"))).private.startswith("private of ssh-ed25519")
     assert await store.transact(lambda tx: tx.meta("deployment"))
+    later = dump.stem >= "store-0002"
+    assert bool(await store.transact(lambda tx: tx.audits(course="local"))) is later
+    assert [len(await store.transact(look)) for look in (_snapshots, _shelf, _orphans)] == (
+        [1, 2, 1] if later else [0] * 3
+    )
+    assert (lease.finding is not None, lease.exempt_reason) == (later, "exam" if later else "")
     await store.close()
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)

@@ -276,7 +276,7 @@ async def test_a_dry_run_changes_nothing(world):
     tables, calls = world.store.peek(), world.cloud.calls.copy()
     report = await asked(world, broker.oversight.reap(ANN, dry_run=True))
     assert ([row.cloud_id for row in report.orphans], report.acted) == ([ghost], [])
-    assert world.cloud.calls - calls == {"observe": 1}
+    assert world.cloud.calls - calls == {"observe": 1, "observe_snapshots": 1}
     assert world.store.peek().orphans == tables.orphans
     assert world.store.peek().audits == tables.audits
 
@@ -361,6 +361,19 @@ async def test_a_sweep_costs_no_look_of_its_own_once_it_is_quiet(world):
     before = world.cloud.calls["observe"]
     await world.clock.advance(6000)
     assert world.cloud.calls["observe"] - before <= 101  # the reconciler's own look, each 60 s
+
+
+async def test_a_snapshot_without_owner_is_told_of_and_kept(world):
+    broker = await world.broker(config=CONFIG)
+    lost = await volume(world)
+    await world.clock.advance(5)
+    kept = await world.cloud.create_snapshot(lost, description="x", tags=tags(world, "s9-1"))
+    await until_state(world, kept.snapshot_id, OrphanState.SEEN, 2000)
+    await world.clock.advance(3 * GRACE_S)
+    assert orphan(world, kept.snapshot_id).state is OrphanState.SEEN
+    report = await broker.oversight.orphans(ANN)
+    assert {row.kind: row.acts_at for row in report.orphans if row.state == "seen"} == {"snapshot": None}
+    assert kept.snapshot_id in await world.cloud.observe_snapshots()
 
 
 async def test_figures_tell_how_much_there_is(world):
