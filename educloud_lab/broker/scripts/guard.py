@@ -22,10 +22,11 @@ BOOT_GRACE_S: Final = 900
 """After a boot it fires at the earliest so much later."""
 
 # The shell starts one program (sleep) each round; the time is asked only when the duration is nearly over.
-_GUARD: Final = r"""#!/bin/sh
+GUARD: Final = r"""#!/bin/sh
 # educloud: ends this machine when its time is over and the broker is not there to do it.
 # Whoever is root here may remove it; the broker's own limit stays.
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; export PATH LC_ALL
+PATH=${EDUCLOUD_PATH:+$EDUCLOUD_PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C; export PATH LC_ALL
 state=${EDUCLOUD_GUARD_STATE:-@STATE@}; run=${EDUCLOUD_RUN:-/run}; proc=${EDUCLOUD_PROC:-/proc}
 dev=${EDUCLOUD_DEV:-/dev}
 echo "$$" >"$run/educloud-guard.pid"
@@ -76,7 +77,7 @@ while :; do
       done
     fi
   fi
-  sleep "${EDUCLOUD_GUARD_STEP:-$step}"
+  sleep "$step"
 done
 say "educloud: this machine's time is over: it turns itself off now. Files in ${place:-its data volume} are saved."
 left=0; remember
@@ -122,7 +123,7 @@ fi
 here=''
 [ -r "$program" ] && here=$(cat "$program")
 wanted=$(cat <<'EDUCLOUD_GUARD'
-{_GUARD}EDUCLOUD_GUARD
+{GUARD}EDUCLOUD_GUARD
 )
 new=no
 if [ "$here" != "$wanted" ]; then
