@@ -77,7 +77,7 @@ def test_kept_restored_enlarged_returned_and_given_to_another(bench: Bench, tmp_
     # Which of the two it is depends on how fast this computer is; that it is told truly is tested elsewhere.
     assert taken["consistency"] in (CONSISTENCY[Consistency.FROZEN], CONSISTENCY[Consistency.CRASH])
     lines = int(records.run(ann, "wc -l </data/log"))
-    wait_for("the program to go on", lambda: int(records.run(ann, "wc -l </data/log")) > lines)
+    wait_for("the program to go on", lambda: int(records.run(ann, "wc -l </data/log")) > lines, timeout_s=300)
     records.run(ann, ": >/data/enough; echo two >/data/notes; sync")
 
     # restored and enlarged, while it sleeps
