@@ -285,6 +285,7 @@ async def test_one_look_serves_everybody(world):
     await world.clock.drive(lambda: all(world.phase(f"person {n}") == "ready" for n in range(20)))
     took_s = world.clock.monotonic_s()
     assert world.cloud.calls["observe"] <= took_s / 0.3 + 2
+    await world.clock.advance(220)  # a new broker sweeps for orphans more often at first
     before = world.cloud.calls["observe"]
     await world.clock.advance(600)
     assert world.cloud.calls["observe"] - before <= 11  # once a minute while nobody watches
