@@ -104,7 +104,7 @@ def test_there_are_points_around_every_effect():
     names = set(NAMES["ebs"]) | set(NAMES["instance-store"])
     effects = {name.removeprefix("call ").split(":")[0] for name in names if name.startswith("call ")}
     assert effects == {
-        "attach-volume", "create-volume", "detach-volume", "drop-lines", "ensure-group", "format", "mount",
+        "arm-guard", "attach-volume", "create-volume", "detach-volume", "drop-lines", "ensure-group", "format", "mount",
         "own-host-key", "put-broker-line", "put-lines", "release", "run-instance", "start-instance", "stop-instance",
         "switch-host-key", "terminate-instance",
     }  # fmt: skip
