@@ -100,7 +100,7 @@ async def test_every_pair_has_a_headline_and_a_reason_for_each_closed_door(world
     await broker.ensure_lease(ANN, LAB)
     lease = replace(world.lease(), target=target, status=status, instance_id="i-1", instance_state="running")
     assert headline(lease, None)
-    shown = actions(lease, lease.updated_at)
+    shown = actions(lease, lease.updated_at, {})
     assert [state.action for state in shown] == list(wire.Action)
     assert all(state.enabled != bool(state.reason) for state in shown)
     doors = {state.action.value: state.enabled for state in shown}
