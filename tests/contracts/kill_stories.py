@@ -318,7 +318,10 @@ STORIES: dict[str, Story] = {
     "a machine that dies": Story(
         (START_ACT, Act(phase("asleep"), None, _die), Act(phase("ready"), _start), DELETE_ACT)
     ),
-    "a machine that hangs": Story((START_ACT, Act(phase("asleep"), _stop, _hang), DELETE_ACT)),
+    "a machine that hangs": Story(
+        (START_ACT, Act(phase("asleep"), _stop, _hang), DELETE_ACT),
+        config={"stop_contact_limit_s": 20.0},  # whoever goes on is as patient with it again
+    ),
     "no room": Story(
         (Act(_queued, _start, limit_s=120.0), Act(phase("ready"), None, _room), DELETE_ACT), prepare=_no_room
     ),
