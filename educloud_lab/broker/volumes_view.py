@@ -131,7 +131,8 @@ def reasons(tx: Transaction, lease: LeaseRecord, volume: VolumeRecord | None) ->
     if volume.cloud_id is None or volume.formatted_at is None:
         found[wire.Action.SNAPSHOT] = found[wire.Action.SNAPSHOT] or "There is nothing on the data volume yet."
     if volume.cloud_id is None:
-        found[wire.Action.DISCARD] = found[wire.Action.DISCARD] or "There is no data volume yet."
+        for action in (wire.Action.DISCARD, wire.Action.GROW):
+            found[action] = found[action] or "There is no data volume yet."
     if not any(row.state is SnapshotState.COMPLETED for row in tx.snapshots(lease_id=lease.id)):
         found[wire.Action.RESTORE] = found[wire.Action.RESTORE] or "There is no snapshot yet."
     if not any(item.kind is ShelfKind.BIN for item in tx.shelf(lease_id=lease.id)):
