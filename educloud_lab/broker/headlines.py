@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from educloud_lab.broker.intents import DIED
+from educloud_lab.broker.intents import DIED, STRAY
 from educloud_lab.broker.limits_view import action_reasons
 from educloud_lab.broker.sessions import duration
 from educloud_lab.domain.job import JobKind
@@ -59,6 +59,8 @@ def headline(lease: LeaseRecord, job: JobRecord | None, volume: VolumeRecord | N
         return f"{_LIMITS[lease.reason]}: the machine is being put to sleep"
     if lease.reason == DIED:
         return "The machine stopped by itself; putting things in order"
+    if lease.reason == STRAY:
+        return "The machine was started past this page: it is put to sleep again (press Start to use it)"
     return "Putting the machine to sleep"
 
 

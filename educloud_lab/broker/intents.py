@@ -14,6 +14,9 @@ from educloud_lab.ports.store import Transaction
 DIED = "died"
 """Why a lease is being stopped whose machine ended by itself: its problem stays to be read."""
 
+STRAY = "stray"
+"""Why a lease is being stopped whose machine was started past the broker, by the cloud's own means."""
+
 
 def new_id() -> str:
     """Return a new id: unguessable, short enough for names of lines and principals."""

@@ -16,7 +16,7 @@ from educloud_lab.broker import queue
 from educloud_lab.broker.auditing import BROKER, audit
 from educloud_lab.broker.clock import wait_event
 from educloud_lab.broker.diagnosis.watch import Rounds
-from educloud_lab.broker.intents import DIED, ensure_job, want
+from educloud_lab.broker.intents import DIED, STRAY, ensure_job, want
 from educloud_lab.broker.parts import Parts
 from educloud_lab.broker.tags import find_instance
 from educloud_lab.broker.upkeep import Upkeep
@@ -29,6 +29,7 @@ from educloud_lab.ports.store import Transaction
 
 _log = logging.getLogger(__name__)
 _END_AGAIN_S = 900.0
+_UP = (InstanceState.PENDING, InstanceState.RUNNING)
 _DOWN = (InstanceState.STOPPED, InstanceState.TERMINATED, InstanceState.STOPPING, InstanceState.SHUTTING_DOWN)
 
 
@@ -153,14 +154,33 @@ class Reconciler:
             return
         for lease in suspects:
             reason = self._is_dead(view, lease)
-            if reason is not None:
+            if lease.status is Status.STOPPED and self._runs(view, lease):
+                await self._parts.transact(partial(self._end_stray, before=lease))
+            elif lease.status is Status.RUNNING and reason is not None:
                 await self._parts.transact(partial(self._bury, before=lease, why=reason))
-                self._parts.kick.ring()
+            else:
+                continue
+            self._parts.kick.ring()
 
     async def _suspects(self, view: CloudView) -> list[LeaseRecord]:
         leases = await self._parts.store.transact(lambda tx: tx.leases(course=self._parts.course))
         running = [lease for lease in leases if lease.status is Status.RUNNING and lease.target is Target.RUNNING]
-        return [lease for lease in running if self._is_dead(view, lease) is not None]
+        resting = [lease for lease in leases if lease.status is Status.STOPPED and lease.target is Target.STOPPED]
+        strays = [lease for lease in resting if self._runs(view, lease)]
+        return [lease for lease in running if self._is_dead(view, lease) is not None] + strays
+
+    def _runs(self, view: CloudView, lease: LeaseRecord) -> bool:
+        seen = find_instance(view, self._parts.deployment, lease)
+        return seen is not None and seen.state in _UP
+
+    def _end_stray(self, tx: Transaction, before: LeaseRecord) -> None:
+        """Stop a machine that somebody started past us: it has no limits and nobody would ever end it."""
+        lease = tx.lease(before.id)
+        lag = timedelta(seconds=self._parts.config.absence_s)
+        if lease is None or lease != before or tx.now() - lease.updated_at < lag:
+            return  # the cloud may still show how it was before it was stopped
+        audit(tx, who=BROKER, what="lease.stray", lease=lease, subject=lease.instance_id or "")
+        want(tx, replace(lease, status=Status.RUNNING), Target.STOPPED, reason=STRAY)
 
     def _is_dead(self, view: CloudView, lease: LeaseRecord) -> str | None:
         """Return why a machine is certainly not running, None while it may be."""
