@@ -256,7 +256,7 @@ name replaces one of them. A wrong file is named in the sidebar by file and fiel
 | `login_user` | a user name on the machine; default `student` |
 | `time_limit_h` | hours that one session may last; more than 0, at most 720 and at most `time_limit_s` above |
 | `idle_limit_min` | minutes without activity until it is put to sleep; at most the time limit; 0 or left out: none |
-| `first_connection_limit_min` | minutes within which somebody must connect; at most the time limit; 0 or left out: none |
+| `first_connection_limit_min` | minutes within which somebody must connect; at most the time limit; 0: none |
 | `warn_before_min` | minutes before a limit at which people are warned, at most eight; default `[15, 5, 1]` |
 | `[volume] size_gib` | 1 to 1024 |
 | `[volume] mount_point` | an absolute path of plain characters; default `/data` |
