@@ -491,8 +491,8 @@ class ReapRequest(Wire):
     """Act on orphans whose grace time is over, or say what would be done."""
 
     dry_run: bool = True
-    only: list[Annotated[str, StringConstraints(max_length=64)]] | None = Field(
-        None, max_length=1000, description="Ids that a person saw and wants gone, more than the cap allows too"
+    only: Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Field(max_length=1000)] | None = Field(
+        None, description="Ids that a person saw and wants gone, more than the cap allows too"
     )
 
 
