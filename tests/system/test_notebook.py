@@ -145,6 +145,12 @@ def test_panel_and_sidebar_show_the_same(
 def without_kernel(page: Page, server: JupyterLab) -> None:
     """JupyterLab starts a kernel of its own accord: it is shut down, and the panel knows nothing of it."""
     wait_for("JupyterLab's own kernel", lambda: kernels(server))
+    # One that ends while the page is still connecting to it is told in a dialog that stands before everything.
+    page.wait_for_function(
+        "() => [...window.jupyterapp.shell.widgets('main')]"
+        ".some(widget => widget.sessionContext?.session?.kernel?.connectionStatus === 'connected')",
+        timeout=SOON_MS,
+    )
     for kernel in kernels(server):
         server.request("DELETE", f"api/sessions/{kernel}")
     wait_for("the kernel to be gone", lambda: not kernels(server))
