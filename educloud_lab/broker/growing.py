@@ -21,8 +21,7 @@ async def enlarge(run: Run) -> None:
     if wanted <= run.volume.size_bytes:
         return
     if volume_id is None:
-        await run.put_volume("volume to be larger", size_bytes=wanted)
-        return
+        raise VolumeError("There is no data volume any more.", next_step="Press Start: a new one is made then.")
     asked = False
     while True:
         seen = (await run.look()).volumes.get(volume_id)

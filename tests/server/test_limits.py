@@ -42,7 +42,7 @@ async def lease(call, broker):
 
 
 async def test_what_is_asked_reaches_the_broker(call, broker, lease):
-    status, _, _ = await call.raw("POST", f"leases/{lease}/activity", {"kind": "cell"})
+    status, _, _ = await call.raw("POST", f"leases/{lease}/activity", b'{"kind": "cell"}')
     assert status == 204
     for verb, body in (
         ("busy", {"until": UNTIL}),
