@@ -11,7 +11,7 @@ from typing import Final
 
 # A modified F3 has the form of a position report, and is taken for one: nothing hangs on a single key.
 _ANSWER: Final = re.compile(
-    r"\x1b\[\d{1,5};\d{1,5}R"  # cursor position
+    r"\x1b\[\??\d{1,5};\d{1,5}R"  # cursor position, plain or private (DSR 6 and ?6)
     r"|\x1b\[[?>=]?[\d;]*c"  # device attributes
     r"|\x1b\[\??\d*n"  # status
     r"|\x1b\[\??[\d;]*\$y"  # modes

@@ -9,8 +9,9 @@ from educloud_lab.server.activity import ActivityReporter
 from educloud_lab.server.terminals.answers import answers_only
 
 ANSWERS = [
-    "\x1b[12;40R", "\x1b[?1;2c", "\x1b[>0;276;0c", "\x1b[0n", "\x1b[?2004;1$y", "\x1b[8;24;80t", "\x1b[I", "\x1b[O",
-    "\x1b]10;rgb:ffff/ffff/ffff\x07", "\x1b]11;rgb:0/0/0\x1b\\", "\x1bP1$r0m\x1b\\", "\x1bP>|xterm.js(5.5)\x1b\\",
+    "\x1b[12;40R", "\x1b[?12;40R", "\x1b[?1;2c", "\x1b[>0;276;0c", "\x1b[0n", "\x1b[?2004;1$y", "\x1b[8;24;80t",
+    "\x1b[I", "\x1b[O", "\x1b]10;rgb:ffff/ffff/ffff\x07", "\x1b]11;rgb:0/0/0\x1b\\", "\x1bP1$r0m\x1b\\",
+    "\x1bP>|xterm.js(5.5)\x1b\\",
 ]  # fmt: skip
 TYPED = [
     "a", "\r", "\x1b", "\x1b[A", "\x1bOR", "\x1b[15~", "\x1b[1;5C", "\x1b[200~pasted\x1b[201~", "\x1b[<0;3;4M", "\x03",
