@@ -15,17 +15,26 @@ NOT_UNDERSTOOD = 2
 """Exit status of a command that was not understood; 1 is for what could not be done."""
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _WITHOUT_VALUE = re.compile(r"argument (?P<option>-\S+): expected one argument")
+
+
+def plain(text: str) -> str:
+    """Return text without control characters but line ends and tabs.
+
+    What clouds, guests, tags and error texts say must not move the cursor or set the title of somebody's terminal.
+    """
+    return _CONTROL.sub("", text)
 
 
 def out(text: str) -> None:
     """Print one line of a command's output at once."""
-    print(text, flush=True)  # noqa: T201 - the command's output
+    print(plain(text), flush=True)  # noqa: T201 - the command's output
 
 
 def complain(text: str) -> None:
     """Print one paragraph about what went wrong."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's own message
+    print(plain(text), file=sys.stderr, flush=True)  # noqa: T201 - the command's own message
 
 
 class _StrictLoader(KVArgParseConfigLoader):

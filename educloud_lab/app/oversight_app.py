@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from traitlets import Bool, Integer
 
-from educloud_lab.app.command import NOT_UNDERSTOOD, StrictCommand, complain, out
+from educloud_lab.app.command import NOT_UNDERSTOOD, StrictCommand, complain, out, plain
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
@@ -172,7 +172,8 @@ def shelf_lines(shelf: wire.Shelf, now: datetime) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines with columns that stand below each other."""
+    """Return rows as lines with columns that stand below each other; a cell never makes a second line."""
+    rows = [[" ".join(plain(cell).split()) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from traitlets import Bool
 
-from educloud_lab.app.command import StrictCommand
+from educloud_lab.app.command import StrictCommand, complain, out
 
 if TYPE_CHECKING:
     from educloud_lab.wire import models as wire
@@ -37,10 +36,10 @@ class StatusApp(StrictCommand):
             with connect(find_any_server()) as client:
                 snapshot = client.snapshot()
         except EducloudError as error:
-            print(f"educloud status: {error}", file=sys.stderr)  # noqa: T201 - the command's own message
+            complain(f"educloud status: {error}")
             self.exit(1)
         text = snapshot.model_dump_json(indent=2) if self.as_json else "\n".join(lines_of(snapshot))
-        print(text)  # noqa: T201 - the command's output
+        out(text)
 
 
 def lines_of(snapshot: wire.Snapshot) -> list[str]:

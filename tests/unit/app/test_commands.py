@@ -9,6 +9,7 @@ import pytest
 from traitlets.utils.importstring import import_item
 
 from educloud_lab import __version__
+from educloud_lab.app.command import complain, out
 from educloud_lab.app.lab_app import lab_command, split_arguments
 from educloud_lab.app.main import EducloudApp
 from educloud_lab.app.status_app import card, lines_of
@@ -182,3 +183,9 @@ def test_a_command_that_is_none_is_told_and_the_others_are_named(arguments):
     assert done.returncode == 2
     assert "there is no command 'bogus'. There are: " in done.stderr
     assert done.stdout == ""
+
+
+def test_what_others_say_does_not_reach_the_terminal_as_commands(capsys):
+    out("a \x1b]0;title\x07b\x9b2J\tc\nd\r")
+    complain("e\x1b[8mf")
+    assert capsys.readouterr() == ("a ]0;titleb2J\tc\nd\n", "e[8mf\n")

@@ -108,3 +108,10 @@ def test_more_than_one_machine_is_not_understood():
     with pytest.raises(SystemExit) as caught:
         command(AuditApp, "a", "b").ask(Client())
     assert caught.value.code == oversight_app.NOT_UNDERSTOOD
+
+
+def test_what_a_tag_says_forges_no_line_and_no_terminal_escape():
+    report = wire.OrphanReport(dry_run=True, orphans=[an_orphan(owner="x\n\x1b[2Jinstance  i-9\r\x9b31m")], acted=[])
+    lines = orphan_lines(report)
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
