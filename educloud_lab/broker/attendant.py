@@ -173,7 +173,7 @@ class Attendant:
         until = guard_wish(current, parts.config)
         if until is None or not guard_differs(current, parts.config):
             return
-        armed = await arm(connection, current, until, now=now, sequence=sequence)
+        armed = await arm(connection, current, until, now=now, sequence=sequence, newest=parts.store.version)
 
         def record(tx: Transaction) -> None:
             row = tx.lease(lease.id)

@@ -22,9 +22,15 @@ async def enlarge(run: Run) -> None:
         return
     if volume_id is None:
         raise VolumeError("There is no data volume any more.", next_step="Press Start: a new one is made then.")
-    asked = False
+    asked, earlier = False, run.volume.growing_to_bytes
     while True:
         seen = (await run.look()).volumes.get(volume_id)
+        if seen is not None and seen.size_bytes == earlier and earlier != wanted:
+            # A wish that was given up came true after all.
+            await run.put_volume("volume grown", size_bytes=earlier, growing_to_bytes=None)
+            if wanted <= earlier:
+                return
+            earlier = None
         if seen is not None and seen.size_bytes == wanted:
             await run.put_volume("volume grown", size_bytes=wanted, growing_to_bytes=None)
             return
@@ -34,7 +40,8 @@ async def enlarge(run: Run) -> None:
             try:
                 await run.outside("grow-volume", lambda: parts.cloud.grow_volume(volume_id, wanted // GIB))
             except (CannotGrowError, CloudRefusedError, QuotaError):
-                await run.put_volume("not grown", growing_to_bytes=None)
+                # What was asked for before may still come true: a size that no record knows would bar every Start.
+                await run.put_volume("not grown", growing_to_bytes=earlier)
                 raise
         elif parts.clock.monotonic_s() - began_s > parts.config.volume_limit_s:
             raise VolumeError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from educloud_lab.broker import contact
@@ -25,7 +26,10 @@ async def finish(run: Run) -> None:
     until = guard_wish(begun(run.lease, now), run.parts.config)
     assert until is not None
     try:
-        armed = await run.outside("arm-guard", lambda: arm(connection, run.lease, until, now=now, sequence=sequence))
+        armed = await run.outside(
+            "arm-guard",
+            lambda: arm(connection, run.lease, until, now=now, sequence=sequence, newest=run.parts.store.version),
+        )
     except ShellError as error:
         # The limits hold without it; it is tried again while the machine runs.
         _log.warning("the timer of lease %s could not be armed: %s", run.lease.id, error)
@@ -34,7 +38,15 @@ async def finish(run: Run) -> None:
     await contact.verified(run)
 
 
-async def arm(connection: Connection, lease: LeaseRecord, until: datetime, *, now: datetime, sequence: int) -> datetime:
+async def arm(
+    connection: Connection,
+    lease: LeaseRecord,
+    until: datetime,
+    *,
+    now: datetime,
+    sequence: int,
+    newest: Callable[[], Awaitable[int]],
+) -> datetime:
     """Arm a machine's timer and return what it is armed with: the newer wish, when another broker was faster.
 
     Parameters
@@ -42,12 +54,25 @@ async def arm(connection: Connection, lease: LeaseRecord, until: datetime, *, no
     until : when it fires, by the store's clock.
     now : the store's time; the machine counts the difference too, and takes the later of the two.
     sequence : the store's version when this was wished; a later wish has a higher one.
+    newest : asks for the store's version now: no wish of ours is newer than that.
 
     Raises
     ------
     ShellError
         The machine did not do it.
     """
+    armed, by = await _arm(connection, lease, until, now=now, sequence=sequence)
+    if by > sequence and by > await newest():
+        # Of another history: the store was brought back from a backup, or the disk is a copy of another's. That
+        # wish would outlive every Keep of ours.
+        armed, _ = await _arm(connection, lease, until, now=now, sequence=by + 1)
+    return armed
+
+
+async def _arm(
+    connection: Connection, lease: LeaseRecord, until: datetime, *, now: datetime, sequence: int
+) -> tuple[datetime, int]:
+    """Arm it, unless it follows a later wish; return what it is armed with, and by which wish."""
     volume = lease.profile.volume
     arguments = [
         str(sequence),
@@ -57,9 +82,9 @@ async def arm(connection: Connection, lease: LeaseRecord, until: datetime, *, no
         volume.mount_point if volume is not None else "",
     ]
     completed = await connection.run(scripts.ARM, arguments=arguments, timeout_s=_ARM_S)
-    answer = read_answer("guard", completed, scripts.ARM_FORMS, required=("until", "survives"))
+    answer = read_answer("guard", completed, scripts.ARM_FORMS, required=("until", "sequence", "survives"))
     if answer["survives"] == "no":
         _log.info(
             "the timer of lease %s does not survive a reboot: its machine has an init that we do not know", lease.id
         )
-    return datetime.fromtimestamp(int(answer["until"]), UTC)
+    return datetime.fromtimestamp(int(answer["until"]), UTC), int(answer["sequence"])

@@ -39,12 +39,14 @@ from educloud_lab.domain.job import (
     StepState,
     VolumeStage,
     step_names,
+    wanted_job,
 )
 from educloud_lab.domain.lease import Problem, Status
 from educloud_lab.ports.records import JobRecord, LeaseRecord, VolumeRecord
 from educloud_lab.ports.store import Transaction
 
 _log = logging.getLogger(__name__)
+_FAIR_ATTEMPTS: Final = 3
 
 _START: Final[dict[str, StepFunction]] = {
     "volume": data_volume.provide,
@@ -231,6 +233,9 @@ class Jobs:
 
         def later(tx: Transaction) -> None:
             job, lease = self._rows(tx, run)
+            if self._stands_in_the_way(tx, job, lease):
+                self._give_up(tx, run, _for_good(error, job))
+                return
             at = tx.now() + timedelta(seconds=delay_s)
             tx.put_job(replace(job, next_attempt_at=at, strikes=strikes, waiting_for=text))
             for step in tx.steps(job.id):
@@ -241,6 +246,18 @@ class Jobs:
             tx.renew_claim(run.claim, for_s=0)
 
         await run.commit("retry later", later)
+
+    def _stands_in_the_way(self, tx: Transaction, job: JobRecord, lease: LeaseRecord) -> bool:
+        """Say whether a volume's own job that would be tried again holds up what matters more, or has had its time.
+
+        Only what nobody works on meanwhile is given up for another wish: who restores and then starts wants both.
+        """
+        if job.kind not in VOLUME_KINDS:
+            return False
+        waits = wanted_job(lease.target, lease.status) is not None
+        if waits and job.kind in (JobKind.SNAPSHOT, JobKind.EMPTY) and job.attempts >= _FAIR_ATTEMPTS:
+            return True
+        return tx.now() - job.created_at > timedelta(seconds=self._parts.config.restore_limit_s)
 
     def _park(self, tx: Transaction, run: Run, error: queue.NoRoomError) -> None:
         queue.park(tx, self._parts, run.job.id, error)
@@ -272,3 +289,9 @@ class Jobs:
 
 def _problem(tx: Transaction, error: EducloudError) -> Problem:
     return Problem(code=error.code, what=error.what, kept=error.kept, next_step=error.next_step, at=tx.now())
+
+
+def _for_good(error: EducloudError, job: JobRecord) -> EducloudError:
+    """Return the error without its promise that it is tried again."""
+    step = "Ask for it again when the cloud does it." if job.asked_by else "Nothing is to be done: it is tried later."
+    return type(error)(error.what, kept=error.kept, next_step=step)

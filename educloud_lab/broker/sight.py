@@ -94,6 +94,9 @@ class Sight:
                 await self._on_health(error)
             raise
         self._number += 1
+        # Looks must agree: what this one shows was not absent, though nobody asks for it just now.
+        for thing in [thing for thing in self._absent if _shows(view, thing)]:
+            del self._absent[thing]
         self.view = view
         self.checked_at = self._clock.now()
         if self.problem is not None:
@@ -121,6 +124,10 @@ class Sight:
         """Give up a look that is under way."""
         if self._next is not None:
             self._next.cancel()
+
+
+def _shows(view: CloudView, thing: str) -> bool:
+    return thing in view.volumes or thing in view.instances or thing in view.snapshots
 
 
 class _Snapshots:

@@ -190,6 +190,10 @@ async def _note(run: Run, snapshot: SnapshotRecord, seen: SnapshotSeen) -> Snaps
     if seen.tags.get(naming.TAG_DEPLOYMENT) != run.parts.deployment:
         tags = snapshot_tags(run.parts.deployment, snapshot)  # its CreateTags was lost, or not made yet
         await run.outside("tag-snapshot", lambda: run.parts.cloud.tag(seen.snapshot_id, tags))
+    begun = seen.state == _COMPLETED or seen.progress_percent > 0
+    if begun and snapshot.consistency is Consistency.AT_REST and not snapshot.progress_percent:
+        # The cloud takes the volume as it is when it begins: somebody may have pressed Start since it answered.
+        snapshot = await _still_at_rest(run, snapshot)
     if seen.state == _COMPLETED:
         now = await run.parts.store.transact(lambda tx: tx.now())
         return await _put(
@@ -206,6 +210,15 @@ async def _note(run: Run, snapshot: SnapshotRecord, seen: SnapshotSeen) -> Snaps
     if seen.progress_percent != snapshot.progress_percent:
         return await _put(run, "snapshot progress", snapshot.id, progress_percent=seen.progress_percent)
     return snapshot
+
+
+async def _still_at_rest(run: Run, snapshot: SnapshotRecord) -> SnapshotRecord:
+    volume = run.volume
+    mounted_at = volume.last_mounted_at
+    used = volume.may_be_mounted or (mounted_at is not None and mounted_at >= snapshot.created_at)
+    if volume.cloud_id != snapshot.volume_cloud_id or not used:
+        return snapshot
+    return await _put(run, "snapshot not at rest", snapshot.id, consistency=Consistency.CRASH)
 
 
 def _failed(what: str) -> VolumeError:

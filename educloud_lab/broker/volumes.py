@@ -18,6 +18,7 @@ from educloud_lab.broker.owning import Role, own_lease, role_of
 from educloud_lab.broker.parts import Bell, Parts
 from educloud_lab.broker.upkeep import add_volume_job
 from educloud_lab.broker.volumes_view import reasons
+from educloud_lab.domain import naming
 from educloud_lab.domain.errors import BadInputError, ConfirmationError, ConflictError, NotFoundError
 from educloud_lab.domain.job import JobKind, ShelfKind, SnapshotState
 from educloud_lab.ports.records import LeaseRecord, SnapshotRecord, VolumeRecord
@@ -66,6 +67,9 @@ class Volumes:
         name = " ".join(request.name.split())
         if not name:
             raise BadInputError("A snapshot needs a name.", kept=_NOTHING)
+        if name != naming.tag_value(name):
+            # One character that XML does not have would make the cloud's every list unreadable, for everybody.
+            raise BadInputError("A snapshot's name has characters that cannot be shown.", kept=_NOTHING)
 
         def change(tx: Transaction, lease: LeaseRecord) -> None:
             for known in tx.snapshots(lease_id=lease.id):
@@ -146,6 +150,11 @@ class Volumes:
             snapshot = _own_snapshot(tx, lease, snapshot_id)
             if published and snapshot.state is not SnapshotState.COMPLETED:
                 raise ConflictError("The snapshot is not complete.", kept=_NOTHING, next_step="Wait until it is.")
+            job = tx.job_in_flight(lease.id)
+            if published and job is not None and job.kind is JobKind.EMPTY and job.arguments.get("snapshot"):
+                raise ConflictError(
+                    "A snapshot is being deleted.", kept=_NOTHING, next_step="Wait until that is over, then publish."
+                )
             for other in tx.snapshots():
                 same = (other.course, other.lab) == (lease.course, lease.lab)
                 if published and same and other.published and other.id != snapshot.id:

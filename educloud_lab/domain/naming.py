@@ -24,6 +24,7 @@ TAG_NONCE: Final = "educloud-nonce"
 
 _MOUNT_POINT = re.compile(r"/[A-Za-z0-9][A-Za-z0-9_./-]{0,200}")
 _TAG_LENGTH = 255
+_NOT_XML = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def client_token(deployment: str, key: LeaseKey, generation: int) -> str:
@@ -54,8 +55,11 @@ def disk_serial(volume_id: str, device: str) -> str:
 
 
 def tag_value(text: str) -> str:
-    """Return a text cut to what a tag may hold; people's names may be long and in any script."""
-    return text[:_TAG_LENGTH]
+    """Return a text cut to what a tag may hold; people's names may be long and in any script.
+
+    What XML cannot carry becomes a question mark: an answer that holds it could not be read, for anybody.
+    """
+    return _NOT_XML.sub("?", text)[:_TAG_LENGTH]
 
 
 def is_mount_point(path: str) -> bool:

@@ -289,8 +289,9 @@ class MemoryConnection:
         if machine.no_guard:
             return 72, []
         wish = (int(arguments[0]), int(arguments[1]))
-        machine.guard = max(machine.guard, wish) if machine.guard is not None else wish
-        return 0, [f"until {machine.guard[1]}", "survives yes"]
+        if machine.guard is None or machine.guard[0] <= wish[0]:
+            machine.guard = wish
+        return 0, [f"until {machine.guard[1]}", f"sequence {machine.guard[0]}", "survives yes"]
 
     def _tell(self, arguments: list[str]) -> tuple[int, list[str]]:
         self._machine.told.append(arguments[0])

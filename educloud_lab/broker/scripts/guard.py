@@ -115,10 +115,10 @@ was=''; armed=''
 case $was in *[!0-9]*) was='' ;; esac
 case $armed in ''|*[!0-9]*) was='' ;; esac
 if [ -n "$was" ] && [ "$was" -gt "$1" ]; then
-  armed_until=$armed
+  armed_until=$armed; sequence=$was
 else
   printf '%s %s %s %s %s %s\\n' "$1" "$2" "$3" "$4" "$id" "$5" >"$state.new" && mv "$state.new" "$state" || exit 71
-  armed_until=$2
+  armed_until=$2; sequence=$1
 fi
 here=''
 [ -r "$program" ] && here=$(cat "$program")
@@ -173,7 +173,8 @@ fi
 sync "$state" "$program" {ETC} 2>/dev/null || sync
 echo 'educloud guard'
 echo "until $armed_until"
+echo "sequence $sequence"
 echo "survives $survives"
 echo end
 """
-ARM_FORMS: Final = {"until": r"[0-9]{1,12}", "survives": r"yes|no"}
+ARM_FORMS: Final = {"until": r"[0-9]{1,12}", "sequence": r"[0-9]{1,18}", "survives": r"yes|no"}
