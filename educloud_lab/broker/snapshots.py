@@ -190,10 +190,7 @@ async def _note(run: Run, snapshot: SnapshotRecord, seen: SnapshotSeen) -> Snaps
     if seen.tags.get(naming.TAG_DEPLOYMENT) != run.parts.deployment:
         tags = snapshot_tags(run.parts.deployment, snapshot)  # its CreateTags was lost, or not made yet
         await run.outside("tag-snapshot", lambda: run.parts.cloud.tag(seen.snapshot_id, tags))
-    begun = seen.state == _COMPLETED or seen.progress_percent > 0
-    if begun and snapshot.consistency is Consistency.AT_REST and not snapshot.progress_percent:
-        # The cloud takes the volume as it is when it begins: somebody may have pressed Start since it answered.
-        snapshot = await _still_at_rest(run, snapshot)
+    consistency = _consistency(run, snapshot)
     if seen.state == _COMPLETED:
         now = await run.parts.store.transact(lambda tx: tx.now())
         return await _put(
@@ -203,22 +200,29 @@ async def _note(run: Run, snapshot: SnapshotRecord, seen: SnapshotSeen) -> Snaps
             state=SnapshotState.COMPLETED,
             progress_percent=100,
             completed_at=now,
+            consistency=consistency,
         )
     if seen.state != _PENDING:
         await _put(run, "snapshot failed", snapshot.id, state=SnapshotState.FAILED)
         raise _failed(f"The cloud could not take the snapshot (it says '{seen.state}').")
     if seen.progress_percent != snapshot.progress_percent:
-        return await _put(run, "snapshot progress", snapshot.id, progress_percent=seen.progress_percent)
+        return await _put(
+            run, "snapshot progress", snapshot.id, progress_percent=seen.progress_percent, consistency=consistency
+        )
     return snapshot
 
 
-async def _still_at_rest(run: Run, snapshot: SnapshotRecord) -> SnapshotRecord:
-    volume = run.volume
-    mounted_at = volume.last_mounted_at
+def _consistency(run: Run, snapshot: SnapshotRecord) -> Consistency:
+    """Return what it can be relied on for, now that the cloud is seen to have begun.
+
+    The cloud takes the volume as it is when it begins: somebody may have pressed Start since it answered.
+    """
+    volume, mounted_at = run.volume, run.volume.last_mounted_at
     used = volume.may_be_mounted or (mounted_at is not None and mounted_at >= snapshot.created_at)
-    if volume.cloud_id != snapshot.volume_cloud_id or not used:
-        return snapshot
-    return await _put(run, "snapshot not at rest", snapshot.id, consistency=Consistency.CRASH)
+    begun_before = snapshot.progress_percent > 0
+    if begun_before or snapshot.consistency is not Consistency.AT_REST or not used:
+        return snapshot.consistency
+    return Consistency.CRASH if volume.cloud_id == snapshot.volume_cloud_id else snapshot.consistency
 
 
 def _failed(what: str) -> VolumeError:
