@@ -72,9 +72,7 @@ class Attendant:
             chore = replace(chore, tell=waiting.tell)
         self._waiting[lease_id] = chore
         if lease_id not in self._visits:
-            task = asyncio.ensure_future(self._visit(lease_id))
-            self._visits[lease_id] = task
-            task.add_done_callback(lambda _: self._visits.pop(lease_id, None))
+            self._visits[lease_id] = asyncio.ensure_future(self._visit(lease_id))
 
     def forget_others(self, lease_ids: set[str]) -> None:
         """Forget machines that do not run any more."""
@@ -114,6 +112,7 @@ class Attendant:
                 except Exception:  # noqa: BLE001 - a visitor's bug must not end the others' visits
                     _log.exception("attending the machine of lease %s broke", lease_id)
                 self._after(chore)
+            del self._visits[lease_id]  # here, not in a callback: what is to be done before that would wait for ever
 
     def _after(self, chore: Chore) -> None:
         """Count the tries, whatever came of them."""

@@ -35,9 +35,7 @@ class ActivityReporter:
         """Tell that something happened now; returns at once. To be called in the loop."""
         self._again[lease_id] = kind
         if lease_id not in self._tasks:
-            task = asyncio.get_running_loop().create_task(self._run(lease_id))
-            self._tasks[lease_id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(lease_id, None))
+            self._tasks[lease_id] = asyncio.get_running_loop().create_task(self._run(lease_id))
 
     async def _run(self, lease_id: str) -> None:
         while (kind := self._again.pop(lease_id, None)) is not None:
@@ -48,6 +46,7 @@ class ActivityReporter:
                 _log.info("activity of lease %s could not be told: %s", lease_id, error)
             except Exception:  # noqa: BLE001 - as above, whatever the broker's fault is
                 _log.exception("activity of lease %s could not be told", lease_id)
+        del self._tasks[lease_id]  # here, not in a callback: what happens before that would be told to nobody
 
     async def stop(self) -> None:
         """Give up what is under way."""

@@ -53,3 +53,18 @@ async def test_a_burst_is_told_by_two_calls_and_an_error_stops_nothing():
         await asyncio.sleep(0)
     assert sorted(told) == [("a", "terminal"), ("a", "terminal"), ("b", "connected")]
     await reporter.stop()
+
+
+async def test_what_happens_just_when_a_call_has_ended_is_told_too():
+    told = []
+
+    async def tell(lease_id, kind):
+        told.append(kind)
+        if kind == "first":
+            asyncio.get_running_loop().call_soon(reporter.report, lease_id, "second")
+
+    reporter = ActivityReporter(tell)
+    reporter.report("l", "first")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert told == ["first", "second"]
