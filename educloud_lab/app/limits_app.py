@@ -35,10 +35,10 @@ def when(text: str, now: datetime) -> datetime | None:
         at = here.replace(hour=hour, minute=minute, second=0, microsecond=0)
         return (at if at > here else at + timedelta(days=1)).astimezone(UTC)
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        # Without a zone it is meant as the computer's own.
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return at.astimezone(UTC)  # without a zone it is meant as the computer's own
 
 
 class LeaseCommand(StrictCommand):

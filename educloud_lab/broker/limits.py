@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from educloud_lab.broker import snapshot
 from educloud_lab.broker.attendant import Attendant
@@ -81,12 +81,12 @@ class Limits:
         def change(tx: Transaction) -> LeaseRecord:
             lease = _running(own_lease(tx, self._parts, person, lease_id))
             now = tx.now()
-            if until is not None and _utc(until) <= now:
+            at_most = _utc(until) if until is not None else None
+            if at_most is not None and at_most <= now:
                 raise BadInputError("That time is over already.", kept="Nothing was changed.")
             session = limits.mended(session_of(lease), now)
-            at_most = until
-            if until is not None and session.expires_at is not None:
-                at_most = min(_utc(until), session.expires_at)
+            if at_most is not None and session.expires_at is not None:
+                at_most = min(at_most, session.expires_at)
             audit(tx, who=person, what="lease.busy", lease=lease, detail=_until_text(at_most))
             return with_session(lease, replace(active(session, "busy", now), busy_until=at_most))
 
@@ -182,7 +182,10 @@ def _anew(lease: LeaseRecord, now: datetime) -> LeaseRecord:
 def _utc(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise BadInputError("A time needs its zone, as in 2026-03-02T18:00:00Z.", kept="Nothing was changed.")
-    return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as exc:
+        raise BadInputError("There is no such time.", kept="Nothing was changed.") from exc
 
 
 def _until_text(until: datetime | None) -> str:

@@ -38,7 +38,9 @@ def test_times_of_day_and_dates_are_the_computers_own():
     assert when("2026-03-04T18:30", NOW) == local
 
 
-@pytest.mark.parametrize("text", ["", "  ", "soon", "25:00", "12:60", "5", "-3h", "2026-13-01", "h"])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "soon", "25:00", "12:60", "5", "-3h", "2026-13-01", "h", "0001-01-01T00:00+14:00"]
+)
 def test_what_is_no_time(text):
     assert when(text, NOW) is None
 

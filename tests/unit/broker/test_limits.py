@@ -1,7 +1,7 @@
 """Limits as the broker keeps them: never early, late by at most two periods, warned of where people are."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -220,6 +220,18 @@ async def test_a_time_that_is_over_is_no_end(world):
         await broker.limits.exempt(ANN, lease_id, wire.ExemptRequest(reason="why not", until=far))
     with pytest.raises(ConflictError):
         await broker.limits.end_exemption(ANN, lease_id)
+
+
+async def test_a_time_of_another_zone_is_recorded_as_utc(world):
+    broker, lease_id = await ready(world, QUIET)
+    until = (world.store_now() + timedelta(days=2)).replace(hour=3, minute=30, second=0, microsecond=0)
+    here = until.astimezone(timezone(timedelta(hours=5)))
+    await broker.limits.exempt(ANN, lease_id, wire.ExemptRequest(reason="renders", until=here))
+    entry = (await broker.oversight.audit(ANN, lease_id=lease_id, limit=1)).entries[0]
+    assert entry.detail == f"until {until:%Y-%m-%d} 03:30 UTC: renders"
+    assert world.lease().exempt_until.utcoffset() == timedelta()
+    with pytest.raises(BadInputError):
+        await broker.limits.busy(ANN, lease_id, datetime.fromisoformat("9999-12-31T23:59:59-14:00"))
 
 
 async def test_an_exemption_holds_over_a_restart_and_the_full_time_counts_from_its_end(world):
