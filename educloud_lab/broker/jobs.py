@@ -25,6 +25,7 @@ from educloud_lab.broker import (
 )
 from educloud_lab.broker.auditing import job_ended
 from educloud_lab.broker.intents import DIED, unfinished_to
+from educloud_lab.broker.making import let_others
 from educloud_lab.broker.outcomes import Verdict, verdict_for, waiting_text
 from educloud_lab.broker.parts import Parts
 from educloud_lab.broker.run import Run, StepFunction, Superseded
@@ -243,6 +244,7 @@ class Jobs:
                     tx.put_step(replace(step, waiting_for=text))
             if lease.reason != DIED:  # why it died matters more than what delays the tidying up
                 tx.put_lease(replace(lease, problem=_problem(tx, error)))
+            let_others(tx, job.id)
             tx.renew_claim(run.claim, for_s=0)
 
         await run.commit("retry later", later)
@@ -261,6 +263,7 @@ class Jobs:
 
     def _park(self, tx: Transaction, run: Run, error: queue.NoRoomError) -> None:
         queue.park(tx, self._parts, run.job.id, error)
+        let_others(tx, run.job.id)
         tx.renew_claim(run.claim, for_s=0)
 
     def _backoff_s(self, attempts: int) -> float:

@@ -22,6 +22,7 @@ from educloud_lab.ports.store import Transaction
 
 GIB: Final = 1024**3
 _LOCK: Final = "volume-being-made"
+_WAITS: Final = "Another data volume is being made: this cloud can tell them apart only one at a time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,11 @@ async def find_or_create(run: Run, view: CloudView, making: Making) -> None:
     parts, config = run.parts, run.parts.config
     found = find_by_nonce(view, parts.deployment, making.nonce, making.set_aside)
     if not found and making.sent:
-        found = await _untagged(run, view, making)
+        candidates = await _untagged(run, view, making)
+        if candidates is None:
+            await run.say(_WAITS)
+            return
+        found = candidates
     if found:
         await _record(run, "volume adopted", making, found[0].volume_id, found[1:])
         return
@@ -88,8 +93,7 @@ async def _record(run: Run, label: str, making: Making, volume_id: str, twins: l
         making.made(tx, volume_id, twins)
         for twin in twins:
             quarantine(tx, run, twin, "duplicate")
-        if tx.meta(_LOCK) == run.job.id:
-            tx.set_meta(_LOCK, "")
+        let_others(tx, run.job.id)
 
     await run.commit(label, record)
 
@@ -124,19 +128,28 @@ def _before_key(making: Making) -> str:
     return f"before:{making.nonce}"
 
 
+def _lock(tx: Transaction, job_id: str) -> bool:
+    holder = tx.meta(_LOCK)
+    other = tx.job(holder) if holder and holder != job_id else None
+    if other is not None and other.ended_at is None:
+        return False
+    tx.set_meta(_LOCK, job_id)
+    return True
+
+
+def let_others(tx: Transaction, job_id: str) -> None:
+    """Let others make a volume: a job has recorded its own, or an attempt at it is over.
+
+    What that attempt may have made without an answer is looked for under the lock again (:func:`_untagged`).
+    """
+    if tx.meta(_LOCK) == job_id:
+        tx.set_meta(_LOCK, "")
+
+
 async def _create_apart(run: Run, making: Making) -> None:
     """Make it while nobody else makes one, having written down what there was before; its tag follows."""
-
-    def lock(tx: Transaction) -> bool:
-        holder = tx.meta(_LOCK)
-        other = tx.job(holder) if holder and holder != run.job.id else None
-        if other is not None and other.ended_at is None:
-            return False
-        tx.set_meta(_LOCK, run.job.id)
-        return True
-
-    while not await run.commit("volume lock", lock):
-        await run.say("Another data volume is being made: this cloud can tell them apart only one at a time")
+    while not await run.commit("volume lock", lambda tx: _lock(tx, run.job.id)):
+        await run.say(_WAITS)
         await run.after(run.parts.config.busy_poll_s)
     before = " ".join(sorted((await run.look()).volumes))
     await run.commit("volumes before", lambda tx: tx.set_meta(_before_key(making), before or "-"))
@@ -144,19 +157,24 @@ async def _create_apart(run: Run, making: Making) -> None:
     await _record(run, "volume created", making, seen.volume_id, [])
 
 
-async def _untagged(run: Run, view: CloudView, making: Making) -> list[VolumeSeen]:
-    """Return the one volume that a lost call for this nonce made; set several that it may be aside."""
+async def _untagged(run: Run, view: CloudView, making: Making) -> list[VolumeSeen] | None:
+    """Return the one volume that a lost call for this nonce made; set several that it may be aside.
 
-    def read(tx: Transaction) -> tuple[set[str] | None, set[str]]:
-        before = tx.meta(_before_key(making))
+    None while somebody else makes one: what is new and has no record may be what the cloud is just telling them of.
+    """
+    if not await run.parts.store.transact(lambda tx: tx.meta(_before_key(making))):
+        return []
+    if not await run.commit("volume lock", lambda tx: _lock(tx, run.job.id)):
+        return None
+
+    def read(tx: Transaction) -> tuple[set[str], set[str]]:
+        before = tx.meta(_before_key(making)) or ""
         known = {item.cloud_id for item in tx.shelf()}
         for volume in tx.volumes():
             known |= {volume.cloud_id or "", *volume.quarantined}
-        return (set(before.split()) if before else None), known
+        return set(before.split()), known
 
     before, known = await run.parts.store.transact(read)
-    if before is None:
-        return []
     found = [
         seen
         for seen in view.volumes.values()
