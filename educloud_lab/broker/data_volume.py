@@ -56,7 +56,8 @@ async def provide(run: Run) -> None:
             await _see_to_tags(run, seen)
             if await _is_usable(run, seen):
                 return
-        if parts.clock.monotonic_s() - began_s > config.volume_limit_s:
+        copied = volume.from_snapshot is not None and volume.last_mounted_at is None
+        if parts.clock.monotonic_s() - began_s > (config.restore_limit_s if copied else config.volume_limit_s):
             raise VolumeError(
                 f"The data volume {volume.cloud_id} did not become available.",
                 kept="It was left as it is.",

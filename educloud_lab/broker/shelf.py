@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from educloud_lab.broker.auditing import audit
 from educloud_lab.broker.intents import new_id
 from educloud_lab.broker.run import Run
-from educloud_lab.domain.errors import CloudStateError, ConflictError, NotFoundError, VolumeBusyError
+from educloud_lab.domain.errors import CloudStateError, ConflictError, NotFoundError, VolumeBusyError, VolumeError
 from educloud_lab.domain.job import ShelfKind, SnapshotState, VolumeStage
 from educloud_lab.ports.cloud import VolumeState
 from educloud_lab.ports.records import LeaseRecord, ShelfRecord, VolumeRecord
@@ -132,6 +132,16 @@ async def discard(run: Run) -> None:
 async def bring_back(run: Run) -> None:
     """Take a volume out of the bin; the present one goes there in its place."""
     shelf_id = run.job.arguments["shelf"]
+    item = await run.parts.store.transact(lambda tx: tx.shelved(shelf_id))
+    if item is not None and item.ended_at is None:
+        seen = (await run.look()).volumes.get(item.cloud_id)
+        if seen is not None and seen.state in _GONE:
+            # By hand, or by a deletion whose answer was lost.
+            raise VolumeError(
+                f"The volume {item.cloud_id} was deleted in the cloud.",
+                kept="Your present data volume is as it was.",
+                next_step="Ask whoever runs the cloud whether it can be brought back.",
+            )
     await run.commit("returned", lambda tx: swap(tx, run, shelf_id, reason="replaced"))
 
 

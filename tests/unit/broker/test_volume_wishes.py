@@ -1,9 +1,12 @@
 """Wishes that meet a volume's own job: none of them waits for ever, and none takes away what another one promised."""
 
+from dataclasses import replace
+
 import pytest
 
 from educloud_lab.domain.errors import BadInputError, CloudUnreachableError, ConflictError
 from educloud_lab.domain.job import Consistency, JobKind, SnapshotState
+from educloud_lab.ports.cloud import VolumeState
 from educloud_lab.wire import models as wire
 
 ANN = "ann"
@@ -109,3 +112,31 @@ async def test_a_growth_that_came_too_late_is_taken_into_account_by_the_next_one
     assert shown.volumes[0].size_bytes == 2 * GIB
     await broker.start(ANN, lease_id)
     await world.until(broker, "ready")
+
+
+async def test_a_volume_that_the_cloud_has_deleted_does_not_come_back_from_the_bin(world):
+    broker, lease_id = await asleep(world)
+    first = world.volume().cloud_id
+    await broker.volumes.discard(ANN, lease_id, confirm="01-first")
+    shown = await world.until(broker, "asleep")
+    await broker.start(ANN, lease_id)
+    await world.until(broker, "ready")
+    await broker.stop(ANN, lease_id)
+    await world.until(broker, "asleep")
+    present = world.volume().cloud_id
+    row = world.cloud.volume_row(first)
+    row.seen = replace(row.seen, state=VolumeState.DELETED)
+    await broker.volumes.return_from_bin(ANN, lease_id, shown.bin[0].id)
+    told = await world.until(broker, "asleep")
+    assert "deleted" in told.problem.what
+    assert world.volume().cloud_id == present
+
+
+async def test_a_large_copy_of_what_was_published_has_the_time_that_it_needs(world):
+    broker, lease_id = await ready(world)
+    snapshot = await taken(world, broker, lease_id, "ready")
+    await broker.volumes.publish_snapshot(ANN, lease_id, snapshot.id, published=True)
+    world.cloud.pace.volume_s = 1200.0
+    await broker.ensure_lease("bob", START)
+    await world.until(broker, "ready", person="bob", limit_s=2400)
+    assert world.volume("bob").from_snapshot == snapshot.id
