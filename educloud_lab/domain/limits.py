@@ -172,7 +172,9 @@ def limits(session: Session, now: datetime) -> list[Limit]:
             found.append(_counted(LimitKind.IDLE, since, session.idle_limit_s))
     if session.first_connection_limit_s > 0 and session.first_connected_at is None:
         kept = session.active_at if session.active_by == KEPT else None
-        since = _latest(session.started_at, kept, session.exempt_until)
+        # A machine at work by itself may have been active since Keep; the hard end still tells when that was.
+        full = session.expires_at - timedelta(seconds=session.time_limit_s) if session.expires_at is not None else None
+        since = _latest(session.started_at, kept, full, session.exempt_until)
         if since is not None:
             found.append(_counted(LimitKind.FIRST_CONNECTION, since, session.first_connection_limit_s))
     return sorted(found, key=lambda limit: (limit.ends_at, limit.kind != LimitKind.HARD))

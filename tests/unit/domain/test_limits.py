@@ -81,6 +81,8 @@ def test_who_never_connects_is_noticed_and_keep_counts_as_somebody():
     assert keeper(replace(alone, first_connected_at=at(100)), range(0, 3 * HOUR, 7))[2] is None
     kept = limits.renewed(alone, at(1700))
     assert keeper(kept, range(1700, 2 * HOUR))[2] == (1700 + 1800, LimitKind.FIRST_CONNECTION)
+    at_work = replace(kept, active_at=at(3000), active_by="load")  # what the machine does by itself takes nothing away
+    assert keeper(at_work, range(3000, 2 * HOUR))[2] == (1700 + 1800, LimitKind.FIRST_CONNECTION)
 
 
 def test_an_exemption_turns_all_off_and_the_full_time_counts_from_its_end():
