@@ -6,6 +6,7 @@ since mounting needs root. The disk is found by its serial among others, as on a
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -379,6 +380,16 @@ def test_a_freeze_that_takes_longer_than_is_waited_for_thaws_all_the_same(freeza
     assert freezable.thaw() == "late"  # it is not frozen yet: its own thaw is to come
     gate.write_text("")
     wait_for_the_end(int((freezable.path / "run/educloud-freeze-vdb.pid").read_text()))
+    assert not freezable.frozen.exists()
+
+
+def test_what_stayed_frozen_because_its_watchdog_was_killed_is_let_go_before_it_is_unmounted(freezable):
+    assert freezable.freeze("600") == "frozen"
+    pid = int((freezable.path / "run/educloud-freeze-vdb.pid").read_text())
+    os.killpg(pid, signal.SIGKILL)
+    wait_for_the_end(pid)
+    freezable.put_program("umount", f'[ ! -e "$EDUCLOUD_PROC/frozen" ] || exit 32\n{UMOUNT}')  # programs hang in writes
+    assert freezable.release()["state"] == "free"
     assert not freezable.frozen.exists()
 
 
