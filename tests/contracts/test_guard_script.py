@@ -86,6 +86,17 @@ class Machine:
         self.process.wait(LIMIT_S)
         return self.read("proc/did").splitlines()
 
+    def noticed_first(self, uptime_s: int, now: int) -> list[str]:
+        """See that it says so and waits when its end came in its sleep; return what it does after that."""
+        end = time.monotonic() + LIMIT_S
+        while "turns itself off in 300 s" not in self.read("dev/pts/0"):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        self.rounds()
+        assert self.read("proc/did") == ""
+        self.clocks(uptime_s=uptime_s + 300, now=now + 300)
+        return self.end()
+
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
@@ -106,6 +117,9 @@ def test_it_fires_when_both_are_over_saves_and_unmounts_first(machine):
     machine.clocks(uptime_s=100 + 310, now=NOW + 310)
     machine.rounds()
     assert "turns itself off in 290 s" in machine.read("dev/pts/0")
+    for second in (400, 500):
+        machine.clocks(uptime_s=100 + second, now=NOW + second)
+        machine.rounds()
     machine.clocks(uptime_s=100 + 600, now=NOW + 600)
     assert machine.end() == ["sync", "umount /data", "poweroff"]
     assert "turns itself off now" in machine.read("dev/pts/0")
@@ -129,7 +143,7 @@ def test_a_machine_that_slept_longer_by_its_uptime_than_by_the_clock_waits_for_t
     machine.rounds()
     assert machine.read("proc/did") == ""
     machine.clocks(uptime_s=100 + 500, now=NOW + 600)
-    assert machine.end()[-1] == "poweroff"
+    assert machine.noticed_first(100 + 500, NOW + 600)[-1] == "poweroff"
 
 
 def test_arming_it_anew_moves_it(machine):
@@ -144,6 +158,24 @@ def test_arming_it_anew_moves_it(machine):
     machine.rounds()
     assert machine.read("proc/did") == ""
     machine.clocks(uptime_s=100 + 5000, now=NOW + 5000)
+    assert machine.noticed_first(100 + 5000, NOW + 5000)[-1] == "poweroff"
+
+
+def test_who_slept_through_the_end_is_told_first_and_once(machine):
+    machine.arm(7, until=NOW + 600, length_s=600)
+    machine.start()
+    machine.rounds()
+    machine.clocks(uptime_s=100 + 310, now=NOW + 310)
+    machine.rounds()
+    machine.terminal.write_text("")  # what was said before the lid was closed
+    slept = 9 * 3600
+    machine.clocks(uptime_s=100 + slept, now=NOW + slept)
+    machine.rounds()
+    assert "turns itself off in 300 s" in machine.read("dev/pts/0")
+    machine.clocks(uptime_s=100 + slept + 299, now=NOW + slept + 299)
+    machine.rounds()
+    assert machine.read("proc/did") == ""
+    machine.clocks(uptime_s=100 + 2 * slept, now=NOW + 2 * slept)  # and sleeps again
     assert machine.end()[-1] == "poweroff"
 
 
@@ -170,7 +202,7 @@ def test_without_a_state_it_does_nothing_and_takes_one_up_when_it_comes(machine)
     machine.start()
     machine.rounds()
     machine.arm(1, until=NOW - 1, length_s=0)
-    assert machine.end()[-1] == "poweroff"
+    assert machine.noticed_first(100, NOW)[-1] == "poweroff"
 
 
 def test_a_broken_state_ends_nothing(machine):

@@ -2,8 +2,9 @@
 
 One program on the machine (POSIX shell, nothing else needed) and one line of state. Armed with an absolute time *and*
 a duration, and it fires only when both are over: a wrong clock on the machine never makes it fire early, and neither
-does a machine that slept. What is left of the duration is written down every few minutes, so that it goes on after a
-reboot, then with at least a quarter of an hour, in which the broker arms it anew after a Start.
+does a machine that slept: one whose time ran out in its sleep says so and waits five minutes. What is left of the
+duration is written down every few minutes, so that it goes on after a reboot, then with at least a quarter of an hour,
+in which the broker arms it anew after a Start.
 
 The state lies with the machine's other marks of this lease in ``/etc/ssh/educloud``, which our images empty when a
 disk becomes another instance's. Whoever is root on the machine can remove all of it; the broker's own hard limit does
@@ -40,7 +41,7 @@ say() {
 remember() { # written whole or not at all
   printf '%s %s\n' "$sequence" "$left" >"$state.left.new" && mv "$state.left.new" "$state.left"
 }
-known=''; left=0; told=0; saved=0
+known=''; left=0; told=0; saved=0; noticed=0; shown=0
 uptime_s; last=$up
 while :; do
   sequence=''; until=0; length=0; grace=900; machine='-'; place=''
@@ -58,7 +59,7 @@ while :; do
       [ -z "$known" ] && [ -r "$state.left" ] && read -r was rest <"$state.left"
       left=$length
       if [ "$was" = "$sequence" ]; then left=$rest; [ "$left" -ge "$grace" ] || left=$grace; fi
-      known=$sequence; told=0; saved=$left; remember
+      known=$sequence; told=0; noticed=0; saved=$left; remember
     fi
     if [ $((saved - left)) -ge 300 ]; then saved=$left; remember; fi
     step=30; remaining=$left
@@ -67,7 +68,11 @@ while :; do
       late=$((until - $(date +%s)))
       [ "$late" -le "$remaining" ] || remaining=$late
       [ "$remaining" -le 330 ] || step=30
-      if [ "$remaining" -le 0 ]; then break; fi
+      if [ "$remaining" -le 0 ]; then
+        # Who slept through the end, or through what was said of it, is told first, once.
+        if [ "$noticed" -ne 0 ] || { [ "$told" -ne 0 ] && [ $((shown - remaining)) -le 120 ]; }; then break; fi
+        noticed=1; told=0; left=300; remaining=300
+      fi
       for before in 300 60; do
         if [ "$remaining" -le "$before" ] && { [ "$told" -eq 0 ] || [ "$told" -gt "$before" ]; }; then
           told=$before
@@ -76,6 +81,7 @@ while :; do
         fi
       done
     fi
+    shown=$remaining
   fi
   sleep "$step"
 done
