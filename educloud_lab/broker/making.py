@@ -14,7 +14,7 @@ from typing import Final
 from educloud_lab.broker.intents import new_id
 from educloud_lab.broker.run import Run
 from educloud_lab.broker.tags import GONE, find_by_nonce
-from educloud_lab.domain.errors import CloudTakesNoTagsError
+from educloud_lab.domain.errors import CloudTakesNoTagsError, StaleClaimError
 from educloud_lab.domain.job import ShelfKind
 from educloud_lab.ports.cloud import CloudView, VolumeSeen
 from educloud_lab.ports.records import ShelfRecord
@@ -52,15 +52,15 @@ class Making:
 async def find_or_create(run: Run, view: CloudView, making: Making) -> None:
     """Make one step: take what is there, or wait for what may come, or make it."""
     parts, config = run.parts, run.parts.config
-    found = find_by_nonce(view, parts.deployment, making.nonce, making.set_aside)
+    found, apart = find_by_nonce(view, parts.deployment, making.nonce, making.set_aside), False
     if not found and making.sent:
         candidates = await _untagged(run, view, making)
         if candidates is None:
             await run.say(_WAITS)
             return
-        found = candidates
+        found, apart = candidates, True
     if found:
-        await _record(run, "volume adopted", making, found[0].volume_id, found[1:])
+        await _record(run, "volume adopted", making, found[0].volume_id, found[1:], apart=apart)
         return
     if making.sent and not parts.sight.confirmed_absent(
         making.nonce, looks=config.absences, over_s=config.create_absence_s
@@ -88,8 +88,13 @@ async def _create(run: Run, making: Making, *, untagged: bool) -> VolumeSeen:
     )
 
 
-async def _record(run: Run, label: str, making: Making, volume_id: str, twins: list[VolumeSeen]) -> None:
+async def _record(
+    run: Run, label: str, making: Making, volume_id: str, twins: list[VolumeSeen], *, apart: bool = False
+) -> None:
     def record(tx: Transaction) -> None:
+        if apart and tx.meta(_LOCK) != run.job.id:
+            # This process stood still for longer than its claim: another job may have taken this volume for its own.
+            raise StaleClaimError("Somebody else makes a volume now.")
         making.made(tx, volume_id, twins)
         for twin in twins:
             quarantine(tx, run, twin, "duplicate")
@@ -131,8 +136,9 @@ def _before_key(making: Making) -> str:
 def _lock(tx: Transaction, job_id: str) -> bool:
     holder = tx.meta(_LOCK)
     other = tx.job(holder) if holder and holder != job_id else None
-    if other is not None and other.ended_at is None:
+    if other is not None and other.ended_at is None and (other.claimed_until or tx.now()) > tx.now():
         return False
+    # One that nobody works on holds up nobody: whoever takes it up looks under the lock for what it made.
     tx.set_meta(_LOCK, job_id)
     return True
 
@@ -154,7 +160,7 @@ async def _create_apart(run: Run, making: Making) -> None:
     before = " ".join(sorted((await run.look()).volumes))
     await run.commit("volumes before", lambda tx: tx.set_meta(_before_key(making), before or "-"))
     seen = await run.outside("create-volume", lambda: _create(run, making, untagged=True))
-    await _record(run, "volume created", making, seen.volume_id, [])
+    await _record(run, "volume created", making, seen.volume_id, [], apart=True)
 
 
 async def _untagged(run: Run, view: CloudView, making: Making) -> list[VolumeSeen] | None:

@@ -1,6 +1,10 @@
 """Volumes on a cloud that takes no tags with the call: one at a time, and nobody holds the others up for ever."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 from educloud_lab.adapters.memory.cloud import MemoryCloud
+from educloud_lab.broker.config import BrokerConfig
 from educloud_lab.domain.errors import CapacityError, CloudUnreachableError
 from educloud_lab.wire import models as wire
 
@@ -97,3 +101,22 @@ async def test_a_volume_that_another_one_is_just_being_given_is_not_taken_for_on
     assert world.volume(ANN).cloud_id != world.volume(BOB).cloud_id
     attached = [seen for seen in (await cloud.observe()).volumes.values() if seen.attachments]
     assert sorted(seen.tags["educloud-owner"] for seen in attached) == [ANN, BOB]
+
+
+async def test_those_who_wait_leave_their_workers_to_the_one_they_wait_for(world):
+    cloud = changed(world)
+    first = await world.broker()
+    cloud.before_s = 3600.0
+    ann = (await first.ensure_lease(ANN, START)).id
+    await world.clock.drive(lambda: any(row.create_sent for row in world.store.peek().volumes.values()), limit_s=60)
+    await world.clock.advance(2)
+    await first.ensure_lease(BOB, START)
+    await first.close()  # in the middle of the call: the lock stays
+    jobs = world.store.peek().jobs
+    (own,) = [job for job in jobs.values() if job.lease_id == ann]
+    await world.store.transact(lambda tx: tx.put_job(replace(own, next_attempt_at=tx.now() + timedelta(seconds=3))))
+    cloud.before_s = 0.0
+    second = await world.broker(config=BrokerConfig(workers=1))  # whose only worker begins with bob
+    await world.until(second, "ready", person=BOB)
+    await world.until(second, "ready", person=ANN)
+    assert world.volume(ANN).cloud_id != world.volume(BOB).cloud_id
