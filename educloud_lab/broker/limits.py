@@ -71,8 +71,8 @@ class Limits:
             return lease
 
         lease = await self._parts.transact(note)
-        # A short idle limit is near at once: then the row is written each time.
-        if lease is not None and lease.profile.idle_limit_s >= 10 * self._parts.config.activity_s:
+        # A short idle limit is near at once: then the row is written each time. None at all never is.
+        if lease is not None and not 0 < lease.profile.idle_limit_s < 10 * self._parts.config.activity_s:
             self._noted[lease_id] = _Noted(person, now_s)
 
     async def busy(self, person: str, lease_id: str, until: datetime | None) -> wire.Lease:

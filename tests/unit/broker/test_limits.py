@@ -145,6 +145,16 @@ async def test_activity_is_written_once_in_half_a_minute_and_its_last_moment_cou
     assert await stopped_after(world, last_s + HOUR) <= 2
 
 
+@pytest.mark.parametrize("profile", [PROFILE, QUIET], ids=["no-idle-limit", "idle-limit"])
+async def test_typing_does_not_write_a_row_for_each_key(world, profile):
+    broker, lease_id = await ready(world, profile)
+    await broker.limits.activity(ANN, lease_id, "terminal")
+    version = await world.store.version()
+    for _ in range(20):
+        await broker.limits.activity(ANN, lease_id, "terminal")
+    assert await world.store.version() == version
+
+
 async def test_a_machine_at_work_is_not_idle_until_it_rests(world):
     broker, _ = await ready(world, QUIET)
     await world.clock.advance(60)
