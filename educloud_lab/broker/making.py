@@ -22,6 +22,7 @@ from educloud_lab.ports.store import Transaction
 
 GIB: Final = 1024**3
 _LOCK: Final = "volume-being-made"
+_DECIDING: Final = f"{_LOCK}-deciding"
 _WAITS: Final = "Another data volume is being made: this cloud can tell them apart only one at a time"
 
 
@@ -92,6 +93,8 @@ async def _record(
     run: Run, label: str, making: Making, volume_id: str, twins: list[VolumeSeen], *, apart: bool = False
 ) -> None:
     def record(tx: Transaction) -> None:
+        if apart:
+            tx.set_meta(_DECIDING, run.job.id)
         if apart and tx.meta(_LOCK) != run.job.id:
             # This process stood still for longer than its claim: another job may have taken this volume for its own.
             raise StaleClaimError("Somebody else makes a volume now.")
@@ -133,10 +136,17 @@ def _before_key(making: Making) -> str:
     return f"before:{making.nonce}"
 
 
-def _lock(tx: Transaction, job_id: str) -> bool:
+def _is_another_ones(tx: Transaction, job_id: str) -> bool:
     holder = tx.meta(_LOCK)
     other = tx.job(holder) if holder and holder != job_id else None
-    if other is not None and other.ended_at is None and (other.claimed_until or tx.now()) > tx.now():
+    return other is not None and other.ended_at is None and (other.claimed_until or tx.now()) > tx.now()
+
+
+def _lock(tx: Transaction, job_id: str) -> bool:
+    if _is_another_ones(tx, job_id):
+        return False
+    tx.set_meta(_DECIDING, job_id)  # holds the row: on PostgreSQL two brokers decide one after the other
+    if _is_another_ones(tx, job_id):
         return False
     # One that nobody works on holds up nobody: whoever takes it up looks under the lock for what it made.
     tx.set_meta(_LOCK, job_id)
