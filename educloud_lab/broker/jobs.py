@@ -29,7 +29,7 @@ from educloud_lab.broker.making import let_others
 from educloud_lab.broker.outcomes import Verdict, verdict_for, waiting_text
 from educloud_lab.broker.parts import Parts
 from educloud_lab.broker.run import Run, StepFunction, Superseded
-from educloud_lab.broker.sessions import begun, ended
+from educloud_lab.broker.sessions import begun, ended, without_exemption
 from educloud_lab.domain.errors import EducloudError, StaleClaimError, StoreError, VolumeBusyError, VolumeError
 from educloud_lab.domain.job import (
     BUSY_STATUS,
@@ -203,7 +203,9 @@ class Jobs:
             problem=problem,
         )
         lease = ended(lease)
-        return lease if run.job.kind is JobKind.STOP else replace(lease, root_device_type="", image_id="")
+        if run.job.kind is JobKind.STOP:
+            return lease
+        return without_exemption(replace(lease, root_device_type="", image_id=""))
 
     def _rows(self, tx: Transaction, run: Run) -> tuple[JobRecord, LeaseRecord]:
         job, lease = tx.job(run.job.id), tx.lease(run.lease.id)

@@ -83,6 +83,11 @@ def ended(lease: LeaseRecord) -> LeaseRecord:
     )
 
 
+def without_exemption(lease: LeaseRecord) -> LeaseRecord:
+    """Return the lease with its limits on: they were turned off for a machine that was deleted, not for the next."""
+    return replace(lease, exempt_since=None, exempt_until=None, exempt_reason="", exempt_by="")
+
+
 def guard_wish(lease: LeaseRecord, config: BrokerConfig) -> datetime | None:
     """Return what the machine's own timer should be armed with now: the hard end plus a grace."""
     return lease.expires_at + timedelta(seconds=config.guard_grace_s) if lease.expires_at is not None else None

@@ -267,6 +267,18 @@ async def test_an_exemption_holds_over_a_restart_and_the_full_time_counts_from_i
     assert whats.count("lease.exempt") == 1
 
 
+async def test_an_exemption_is_of_one_machine_and_goes_with_it(world):
+    broker, lease_id = await ready(world, LIMITED)
+    until = world.store_now() + timedelta(days=30)
+    await broker.limits.exempt(ANN, lease_id, wire.ExemptRequest(reason="renders", until=until))
+    await broker.delete(ANN, lease_id, confirm="01-first")
+    await world.until(broker, "off")
+    await broker.start(ANN, lease_id)
+    fresh = await world.until(broker, "ready")
+    assert fresh.limits.exemption is None
+    assert await stopped_after(world, HOUR // 2) <= 2 * PERIOD_S
+
+
 async def test_an_exemption_that_is_ended_gives_the_full_time_from_then(world):
     broker, lease_id = await ready(world)
     until = world.store_now() + timedelta(hours=6)
