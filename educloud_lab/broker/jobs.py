@@ -42,11 +42,13 @@ from educloud_lab.domain.job import (
     step_names,
     wanted_job,
 )
-from educloud_lab.domain.lease import Problem, Status
+from educloud_lab.domain.lease import Problem, Status, Target
 from educloud_lab.ports.records import JobRecord, LeaseRecord, VolumeRecord
 from educloud_lab.ports.store import Transaction
 
 _log = logging.getLogger(__name__)
+_EXCHANGES: Final = (JobKind.RESTORE, JobKind.RETURN, JobKind.DISCARD)
+_AT_REST: Final = (Status.STOPPED, Status.NEW)
 _FAIR_ATTEMPTS: Final = 3
 
 _START: Final[dict[str, StepFunction]] = {
@@ -279,7 +281,10 @@ class Jobs:
         tx.put_job(replace(job, ended_at=tx.now(), outcome=Outcome.FAILED, waiting_for=""))
         job_ended(tx, job, lease, Outcome.FAILED, code=error.code)
         if job.kind in VOLUME_KINDS:
-            # The machine goes on as it was; what went wrong is told beside it.
+            # The machine goes on as it was; what went wrong is told beside it. A Start that waited for other files does
+            # not go on with the old ones: the person decides again, knowing it.
+            waits = job.kind in _EXCHANGES and lease.target is Target.RUNNING and lease.status in _AT_REST
+            lease = replace(lease, target=Target.STOPPED) if waits else lease
             tx.put_lease(replace(lease, problem=_problem(tx, error)))
             return
         until = lease.expires_at

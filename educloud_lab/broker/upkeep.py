@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from educloud_lab.broker.intents import DIED, new_id
 from educloud_lab.broker.parts import Parts
 from educloud_lab.domain.job import JobKind, ShelfKind, SnapshotState, step_names, wanted_job
 from educloud_lab.domain.lease import Status
-from educloud_lab.ports.records import JobRecord, LeaseRecord, StepRecord
+from educloud_lab.ports.records import JobRecord, LeaseRecord, ShelfRecord, StepRecord
 from educloud_lab.ports.store import Transaction
 
 _UNDER_WAY: Final = (SnapshotState.PLANNED, SnapshotState.PENDING)
 _AGAIN: Final = timedelta(hours=1)
+_SURE: Final = timedelta(hours=1)
 _WATCH_AGAIN: Final = timedelta(seconds=60)
 
 
@@ -56,13 +57,32 @@ def _idle(tx: Transaction, lease_id: str | None) -> LeaseRecord | None:
     return lease
 
 
+def _is_due(tx: Transaction, item: ShelfRecord, now: datetime) -> bool:
+    """Say whether a volume's time in the bin is over, and was over for a while already.
+
+    What is deleted does not come back, and a clock may be wrong by days until it is put right (a computer that starts
+    without network). So what seems due is written down first, and it goes when that still holds an hour later.
+    """
+    name = f"bin-due-{item.id}"
+    noticed = tx.meta(name) or ""
+    if item.delete_after is None or item.delete_after > now:
+        if noticed:
+            tx.set_meta(name, "")
+        return False
+    since = datetime.fromisoformat(noticed) if noticed else now
+    if not noticed or since > now:
+        tx.set_meta(name, now.isoformat())
+    return bool(noticed) and since + _SURE <= now
+
+
 def sweep(tx: Transaction, course: str) -> bool:
     """Make the jobs that bin and snapshots need; say whether any was made or anything written down."""
     changed = False
     now = tx.now()
     for item in tx.shelf():
-        ours = item.course == course and item.kind is ShelfKind.BIN
-        due = ours and item.delete_after is not None and item.delete_after <= now
+        if item.course != course or item.kind is not ShelfKind.BIN:
+            continue
+        due = _is_due(tx, item, now)
         lease = _idle(tx, item.lease_id) if due else None
         if lease is not None:
             # A deletion that fails is tried again later, not at once.

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from educloud_lab.domain.errors import BadInputError, CloudUnreachableError, ConflictError
+from educloud_lab.domain.errors import BadInputError, CloudUnreachableError, ConflictError, QuotaError
 from educloud_lab.domain.job import Consistency, JobKind, SnapshotState
 from educloud_lab.ports.cloud import VolumeState
 from educloud_lab.wire import models as wire
@@ -140,3 +140,22 @@ async def test_a_large_copy_of_what_was_published_has_the_time_that_it_needs(wor
     await broker.ensure_lease("bob", START)
     await world.until(broker, "ready", person="bob", limit_s=2400)
     assert world.volume("bob").from_snapshot == snapshot.id
+
+
+async def test_a_start_that_waits_for_a_restore_does_not_go_on_with_the_old_files(world, monkeypatch):
+    broker, lease_id = await asleep(world)
+    snapshot = await taken(world, broker, lease_id, "asleep")
+    before = world.volume().cloud_id
+
+    async def refused(*_arguments, **_named):
+        raise QuotaError("No further volume is allowed.", next_step="Ask your instructor.")
+
+    monkeypatch.setattr(type(world.cloud), "create_volume", refused)
+    await broker.volumes.restore(ANN, lease_id, snapshot.id)
+    await broker.start(ANN, lease_id)
+    lease = await world.until(broker, "asleep")
+    assert lease.problem.code == "quota"
+    assert (world.lease().target, world.volume().cloud_id) == ("stopped", before)
+    await broker.start(ANN, lease_id)  # knowing it
+    await world.until(broker, "ready")
+    assert world.volume().cloud_id == before

@@ -202,12 +202,27 @@ async def test_the_bin_is_emptied_after_its_time_and_not_before(lab):
     await lab.settled()
     assert old in lab.world.cloud.disks
     await lab.world.store.set_clock_offset_for_tests(7 * 86400 + 60)
-    await lab.world.clock.drive(lambda: old not in lab.world.cloud.disks, limit_s=120)
+    await lab.world.clock.drive(lambda: old not in lab.world.cloud.disks, limit_s=2 * 3600)
     assert (await lab.settled()).bin == []
     (line,) = [audit for audit in lab.world.store.peek().audits.values() if audit.what == "volume.deleted"]
     assert (line.who, line.subject) == ("broker", old)
     with pytest.raises(NotFoundError):
         await lab.broker.volumes.return_from_bin(ANN, lab.id, "no-such-item")
+
+
+async def test_a_clock_that_is_wrong_by_days_for_a_while_empties_no_bin(lab):
+    await lab.stop()
+    old = lab.world.volume().cloud_id
+    await lab.broker.volumes.discard(ANN, lab.id, confirm=LAB)
+    await lab.settled()
+    for _ in range(3):  # it jumps ahead, and is put right before an hour has passed
+        await lab.world.store.set_clock_offset_for_tests(8 * 86400)
+        await lab.world.clock.advance(1800)
+        await lab.world.store.set_clock_offset_for_tests(0)
+        await lab.world.clock.advance(600)
+    await lab.settled()
+    assert old in lab.world.cloud.disks
+    assert [item.cloud_id for item in (await lab.broker.oversight.shelf(ANN)).items] == [old]
 
 
 async def test_growing_happens_asleep_and_the_next_start_extends_the_file_system(lab):
