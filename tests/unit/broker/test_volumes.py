@@ -197,8 +197,8 @@ async def test_the_bin_is_emptied_after_its_time_and_not_before(lab):
     old = lab.world.volume().cloud_id
     await lab.broker.volumes.discard(ANN, lab.id, confirm=LAB)
     await lab.settled()
-    await lab.world.store.set_clock_offset_for_tests(7 * 86400 - 600)
-    await lab.world.clock.advance(60)
+    await lab.world.store.set_clock_offset_for_tests(7 * 86400 - 9000)
+    await lab.world.clock.advance(2 * 3600)
     await lab.settled()
     assert old in lab.world.cloud.disks
     await lab.world.store.set_clock_offset_for_tests(7 * 86400 + 60)
