@@ -171,6 +171,7 @@ async def converge(story: Story) -> None:
 
 async def _press_again(story: Story, lease: LeaseRecord) -> None:
     who, what = lease.person, lease.id
+    story.wishes[what] = lease.target  # a limit may have wished it; from here on the person does
     if lease.target is Target.RUNNING:
         await story.ask(0, lambda broker: broker.start(who, what))
     elif lease.target is Target.STOPPED:
