@@ -150,8 +150,6 @@ class Story:
             if isinstance(error, errors.NotFoundError):
                 raise Violation(f"a person's own machine was not found: {error}") from error
             return None
-        except NotImplementedError:
-            return None
 
     async def ask_any(self, number: int, work: Callable[[Broker], Coroutine[Any, Any, Any]]) -> Any:
         """Ask for something of the person's that may be gone already, so that it is not found."""
@@ -265,7 +263,7 @@ async def pry(story: Story, a: int, b: int) -> None:
     attempt = attempts[b % len(attempts)]
     try:
         await story.world.inside(process, attempt())
-    except (errors.NotFoundError, Died, NotImplementedError):
+    except (errors.NotFoundError, Died):
         return
     raise Violation(f"attempt {b % len(attempts)} of {who} on {lease.person}'s machine was not refused as absent (I6)")
 
