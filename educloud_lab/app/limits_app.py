@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from traitlets import Bool, Unicode
 
-from educloud_lab.app.command import NOT_UNDERSTOOD, StrictCommand, complain, out
+from educloud_lab.app.asking import AskingCommand, find_lease
+from educloud_lab.app.command import NOT_UNDERSTOOD, complain, out
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
@@ -41,7 +42,7 @@ def when(text: str, now: datetime) -> datetime | None:
         return None
 
 
-class LeaseCommand(StrictCommand):
+class LeaseCommand(AskingCommand):
     """What the commands on leases share: they name machines, and ask the Jupyter server for each."""
 
     def do(self, client: Client, lease: wire.Lease, now: datetime) -> wire.Lease:
@@ -59,54 +60,28 @@ class LeaseCommand(StrictCommand):
 
     def start(self) -> None:
         """Do it for each machine that was named; exits with 1 when one of them could not be done."""
-        from educloud_lab.client import connect
-        from educloud_lab.client.find import find_any_server
-        from educloud_lab.domain.errors import EducloudError
-
-        name = self.name.replace("-", " ")
         wrong = "" if self.extra_args else "name a machine: its lab, or the id that `educloud status --json` shows."
         wrong = wrong or self.check(datetime.now(UTC))
         if wrong:
-            complain(f"{name}: {wrong} Nothing was done. See --help.")
+            complain(f"{self.typed}: {wrong} Nothing was done. See --help.")
             self.exit(NOT_UNDERSTOOD)
+        super().start()
+
+    def ask(self, client: Client) -> None:
+        """Do it for each; what one is refused does not keep the others from it."""
+        from educloud_lab.domain.errors import EducloudError
+
         failed = False
-        try:
-            with connect(find_any_server()) as client:
-                snapshot = client.snapshot()
-                leases = [find_lease(snapshot, wanted) for wanted in self.extra_args]
-                for lease in leases:
-                    try:
-                        lease = self.do(client, lease, snapshot.server_time)
-                        out(f"{lease.lab}: {self.told(lease)}")
-                    except EducloudError as error:
-                        complain(f"{name}: {lease.lab}: {error}")
-                        failed = True
-        except EducloudError as error:
-            complain(f"{name}: {error}")
-            failed = True
+        snapshot = client.snapshot()
+        for lease in [find_lease(snapshot, wanted) for wanted in self.extra_args]:
+            try:
+                lease = self.do(client, lease, snapshot.server_time)
+                out(f"{lease.lab}: {self.told(lease)}")
+            except EducloudError as error:
+                complain(f"{self.typed}: {lease.lab}: {error}")
+                failed = True
         if failed:
             self.exit(1)
-
-
-def find_lease(snapshot: wire.Snapshot, wanted: str) -> wire.Lease:
-    """Return the lease of an id or of a lab's name.
-
-    Raises
-    ------
-    NotFoundError
-        There is none, or the lab has several slots; says which there are.
-    """
-    from educloud_lab.domain.errors import NotFoundError
-
-    leases = snapshot.leases
-    found = [lease for lease in leases if lease.id == wanted] or [lease for lease in leases if lease.lab == wanted]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        ids = ", ".join(f"{lease.id} ({lease.slot})" for lease in found)
-        raise NotFoundError(f"The lab '{wanted}' has several machines.", next_step=f"Name one by its id: {ids}.")
-    known = ", ".join(lease.lab for lease in leases) or "none"
-    raise NotFoundError(f"There is no machine '{wanted}'.", kept="Nothing was done.", next_step=f"There is: {known}.")
 
 
 def _clock(at: datetime) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from traitlets import Bool, Integer
 
-from educloud_lab.app.command import NOT_UNDERSTOOD, StrictCommand, complain, out, plain
+from educloud_lab.app.asking import AskingCommand
+from educloud_lab.app.command import NOT_UNDERSTOOD, complain, out, plain
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
@@ -18,27 +19,10 @@ _GIB = 1024**3
 _JSON = "Print what the server answered as JSON."
 
 
-class _Asks(StrictCommand):
-    """A command that asks the running Jupyter server; exits with 1 and one paragraph when it cannot."""
+class _Asks(AskingCommand):
+    """What the commands share: their answer is printed as a table, or as the server gave it."""
 
     as_json = Bool(False, help=_JSON).tag(config=True)
-
-    def start(self) -> None:
-        """Ask and print."""
-        from educloud_lab.client import connect
-        from educloud_lab.client.find import find_any_server
-        from educloud_lab.domain.errors import EducloudError
-
-        try:
-            with connect(find_any_server()) as client:
-                self.ask(client)
-        except EducloudError as error:
-            complain(f"{self.name.replace('-', ' ')}: {error}")
-            self.exit(1)
-
-    def ask(self, client: Client) -> None:
-        """Do it with a client; each command has its own way."""
-        raise NotImplementedError
 
 
 class AuditApp(_Asks):

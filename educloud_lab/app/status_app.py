@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from traitlets import Bool
 
-from educloud_lab.app.command import StrictCommand, complain, out
+from educloud_lab.app.asking import AskingCommand
+from educloud_lab.app.command import out
 
 if TYPE_CHECKING:
+    from educloud_lab.client.client import Client
     from educloud_lab.wire import models as wire
 
 _MARKS = {"todo": " ", "doing": ">", "done": "x", "failed": "!"}
 _GIB = 1024**3
 
 
-class StatusApp(StrictCommand):
+class StatusApp(AskingCommand):
     """Show your machines."""
 
     name = "educloud-status"
@@ -26,18 +28,9 @@ class StatusApp(StrictCommand):
     as_json = Bool(False, help="Print the snapshot as JSON.").tag(config=True)
     flags = {"json": ({"StatusApp": {"as_json": True}}, "Print the snapshot as JSON.")}  # noqa: RUF012 - traitlets' own
 
-    def start(self) -> None:
-        """Print; exits with 1 and one paragraph when there is no server to ask."""
-        from educloud_lab.client import connect
-        from educloud_lab.client.find import find_any_server
-        from educloud_lab.domain.errors import EducloudError
-
-        try:
-            with connect(find_any_server()) as client:
-                snapshot = client.snapshot()
-        except EducloudError as error:
-            complain(f"educloud status: {error}")
-            self.exit(1)
+    def ask(self, client: Client) -> None:
+        """Print."""
+        snapshot = client.snapshot()
         text = snapshot.model_dump_json(indent=2) if self.as_json else "\n".join(lines_of(snapshot))
         out(text)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from traitlets import Bool, Unicode
 
-from educloud_lab.app.command import NOT_UNDERSTOOD, CommandGroup, StrictCommand, complain, out
-from educloud_lab.app.limits_app import find_lease
+from educloud_lab.app.asking import AskingCommand, find_lease
+from educloud_lab.app.command import NOT_UNDERSTOOD, CommandGroup, complain, out
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
@@ -19,7 +19,7 @@ _GIB = 1024**3
 _LEASE = "its lab, or the id that `educloud status --json` shows"
 
 
-class VolumeCommand(StrictCommand):
+class VolumeCommand(AskingCommand):
     """What the commands share: a machine, perhaps one thing more, and the Jupyter server that is asked."""
 
     takes: ClassVar[str] = ""
@@ -31,23 +31,17 @@ class VolumeCommand(StrictCommand):
 
     def start(self) -> None:
         """Ask the Jupyter server; exits with 1 when it could not be done."""
-        from educloud_lab.client import connect
-        from educloud_lab.client.find import find_any_server
-        from educloud_lab.domain.errors import EducloudError
-
-        name = self.name.replace("-", " ")
         if len(self.extra_args) != 1 + bool(self.takes):
             wanted = f"a machine ({_LEASE})" + (f" and {self.takes}" if self.takes else "")
-            complain(f"{name}: name {wanted}. Nothing was done. See --help.")
+            complain(f"{self.typed}: name {wanted}. Nothing was done. See --help.")
             self.exit(NOT_UNDERSTOOD)
+        super().start()
+
+    def ask(self, client: Client) -> None:
+        """Do it."""
         machine, given = [*self.extra_args, ""][:2]
-        try:
-            with connect(find_any_server()) as client:
-                lease = find_lease(client.snapshot(), machine)
-                out(f"{lease.lab}: {self.do(client, lease, given)}")
-        except EducloudError as error:
-            complain(f"{name}: {error}")
-            self.exit(1)
+        lease = find_lease(client.snapshot(), machine)
+        out(f"{lease.lab}: {self.do(client, lease, given)}")
 
 
 def _snapshot(lease: wire.Lease, wanted: str) -> wire.VolumeSnapshot:
@@ -67,25 +61,16 @@ def _snapshot(lease: wire.Lease, wanted: str) -> wire.VolumeSnapshot:
     raise NotFoundError(f"There is no snapshot '{wanted}'.", kept="Nothing was done.", next_step=f"There is: {known}.")
 
 
-class ListApp(StrictCommand):
+class ListApp(AskingCommand):
     """Show data volumes with their snapshots and bins."""
 
     name = "educloud-volume-list"
     description = "Show data volumes with their snapshots, and what is in the bin."
 
-    def start(self) -> None:
-        """Print; exits with 1 when there is no server to ask."""
-        from educloud_lab.client import connect
-        from educloud_lab.client.find import find_any_server
-        from educloud_lab.domain.errors import EducloudError
-
-        try:
-            with connect(find_any_server()) as client:
-                snapshot = client.snapshot()
-                leases = [find_lease(snapshot, wanted) for wanted in self.extra_args] or snapshot.leases
-        except EducloudError as error:
-            complain(f"educloud volume list: {error}")
-            self.exit(1)
+    def ask(self, client: Client) -> None:
+        """Print."""
+        snapshot = client.snapshot()
+        leases = [find_lease(snapshot, wanted) for wanted in self.extra_args] or snapshot.leases
         for lease in leases:
             for line in lines_of(lease):
                 out(line)

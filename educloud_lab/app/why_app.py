@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from traitlets import Bool
 
-from educloud_lab.app.command import NOT_UNDERSTOOD, StrictCommand, complain, out
+from educloud_lab.app.asking import AskingCommand
+from educloud_lab.app.command import NOT_UNDERSTOOD, complain, out
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
@@ -18,7 +19,7 @@ _TEXT = "Print the text to paste to an administrator: ids, states and times, no 
 _WIDTH = 100
 
 
-class WhyApp(StrictCommand):
+class WhyApp(AskingCommand):
     """Say why a machine hangs."""
 
     name = "educloud-why"
@@ -34,19 +35,14 @@ class WhyApp(StrictCommand):
 
     def start(self) -> None:
         """Ask and print; exits with 1 and one paragraph when it cannot be asked."""
-        from educloud_lab.client import connect
-        from educloud_lab.client.find import find_any_server
-        from educloud_lab.domain.errors import EducloudError
-
         if len(self.extra_args) != 1:
             complain("educloud why takes one machine: its id or its lab's name. Nothing was done. See --help.")
             self.exit(NOT_UNDERSTOOD)
-        try:
-            with connect(find_any_server()) as client:
-                why = client.why(lease_id_of(client, self.extra_args[0]))
-        except EducloudError as error:
-            complain(f"educloud why: {error}")
-            self.exit(1)
+        super().start()
+
+    def ask(self, client: Client) -> None:
+        """Print what the server found."""
+        why = client.why(lease_id_of(client, self.extra_args[0]))
         out(why.model_dump_json(indent=2) if self.as_json else why.text if self.as_text else "\n".join(lines_of(why)))
 
 
