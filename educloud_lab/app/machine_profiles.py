@@ -51,6 +51,8 @@ class ProfileFile(_Table):
     warn_before_min: Annotated[
         list[Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)]], Field(max_length=8)
     ] = [15, 5, 1]
+    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(max_length=16)] = []
+    retired: Annotated[str, Field(max_length=500)] = ""
     volume: VolumeTable | None = None
 
 
@@ -113,6 +115,8 @@ def read_profile(path: Path, *, longest_s: int | None = None) -> MachineProfile:
         idle_limit_s=round(table.idle_limit_min * 60),
         first_connection_limit_s=round(table.first_connection_limit_min * 60),
         warn_before_s=tuple(sorted({max(1, round(minutes * 60)) for minutes in table.warn_before_min}, reverse=True)),
+        ports=tuple(sorted(set(table.ports))),
+        retired=table.retired.strip(),
         sha256=hashlib.sha256(data).hexdigest(),
     )
 

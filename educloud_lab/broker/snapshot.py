@@ -57,6 +57,8 @@ def wire_profile(profile: MachineProfile) -> wire.MachineProfile:
         time_limit_s=profile.time_limit_s,
         idle_limit_s=profile.idle_limit_s,
         first_connection_limit_s=profile.first_connection_limit_s,
+        ports=list(profile.ports),
+        retired=profile.retired,
     )
 
 

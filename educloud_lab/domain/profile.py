@@ -34,4 +34,6 @@ class MachineProfile:
     idle_limit_s: int = 0  # suspended after so long without activity; 0: never for that
     first_connection_limit_s: int = 0  # suspended when nobody connected in so long after it was ready; 0: never
     warn_before_s: tuple[int, ...] = (900, 300, 60)  # warnings so long before a limit, longest first
+    ports: tuple[int, ...] = ()  # reachable on the machine from the front end, besides SSH
+    retired: str = ""  # why new machines should not be made from it, and what instead; '' while it is in use
     sha256: str = ""  # of the file, so that a changed profile without a new revision is noticed

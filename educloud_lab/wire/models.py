@@ -10,17 +10,21 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from educloud_lab.wire.base import Name as Name
+from educloud_lab.wire.base import Wire as Wire
+from educloud_lab.wire.calls import Account as Account
+from educloud_lab.wire.calls import Accounts as Accounts
+from educloud_lab.wire.calls import CloudCall as CloudCall
+from educloud_lab.wire.checks import CheckReport as CheckReport
+from educloud_lab.wire.checks import CheckResult as CheckResult
+from educloud_lab.wire.checks import ChecksRequest as ChecksRequest
+from educloud_lab.wire.checks import CheckState as CheckState
+from educloud_lab.wire.needs import LabNeeds as LabNeeds
+from educloud_lab.wire.needs import VolumeNeed as VolumeNeed
 
 API_VERSION = 1
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
-
-
-class Wire(BaseModel):
-    """Base: unknown fields are refused on the way in, so that a typing error is not silently dropped."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Phase(StrEnum):
@@ -146,6 +150,8 @@ class MachineProfile(ProfileRef):
     time_limit_s: int
     idle_limit_s: int = Field(0, description="0: no such limit")
     first_connection_limit_s: int = Field(0, description="0: no such limit")
+    ports: list[int] = Field([], description="Reachable on the machine from the front end, besides SSH")
+    retired: str = Field("", description="Why it should not be used for new machines any more, and what instead")
 
 
 class LimitKind(StrEnum):

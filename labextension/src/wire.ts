@@ -13,6 +13,29 @@ export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
   schemas: {
+    /** @description All calls of one action. */
+    readonly Account: {
+      readonly job_id: string;
+      readonly lease_id: string;
+      /** @description What the action was, as JobKind */
+      readonly kind: string;
+      /** Format: date-time */
+      readonly started_at: string;
+      readonly ended_at: string | null;
+      /** @default  */
+      readonly outcome?: string;
+      readonly calls: readonly components['schemas']['CloudCall'][];
+      /**
+       * @description Calls beyond the limit that are not kept: repeated looks
+       * @default 0
+       */
+      readonly left_out?: number;
+    };
+    /** @description The accounts of one lease's latest actions, newest first. */
+    readonly Accounts: {
+      readonly lease_id: string;
+      readonly accounts: readonly components['schemas']['Account'][];
+    };
     /**
      * @description What a person may ask of a lease.
      * @enum {string}
@@ -101,6 +124,43 @@ export interface components {
     readonly BusyRequest: {
       readonly until: string | null;
     };
+    /** @description What a list of checks came to, at one time. */
+    readonly CheckReport: {
+      readonly lease_id: string;
+      readonly lab: string;
+      readonly person: string;
+      /** Format: date-time */
+      readonly checked_at: string;
+      readonly passed: number;
+      readonly results: readonly components['schemas']['CheckResult'][];
+    };
+    /** @description One assertion and what was found. */
+    readonly CheckResult: {
+      /** @description The assertion as it was written */
+      readonly text: string;
+      readonly state: components['schemas']['CheckState'];
+      /**
+       * @description What was found, for people
+       * @default
+       */
+      readonly seen?: string;
+      /**
+       * @description What to do when it does not hold
+       * @default
+       */
+      readonly next_step?: string;
+      /** @description Where it was looked: the cloud, the gateway, or the machine itself */
+      readonly judged_from: string;
+    };
+    /**
+     * @description How a check came out.
+     * @enum {string}
+     */
+    readonly CheckState: 'passed' | 'failed' | 'unknown';
+    /** @description Look whether these hold; one assertion a line, in the words of the reference of checks. */
+    readonly ChecksRequest: {
+      readonly checks: readonly string[];
+    };
     /** @description The cloud behind the broker, as far as people need to know. */
     readonly Cloud: {
       /** @enum {string} */
@@ -111,6 +171,53 @@ export interface components {
       readonly problem?: components['schemas']['Problem'] | null;
       /** @default null */
       readonly checked_at?: string | null;
+    };
+    /** @description One call to the cloud. */
+    readonly CloudCall: {
+      /** Format: date-time */
+      readonly at: string;
+      /**
+       * @description Title of the job's step that made it
+       * @default
+       */
+      readonly step?: string;
+      /** @description EC2's name of the API action */
+      readonly operation: string;
+      /** @description As they were sent (`Filter.1.Name`); secrets are replaced by a word in brackets */
+      readonly parameters: {
+        readonly [key: string]: string;
+      };
+      readonly duration_ms: number;
+      /** @enum {string} */
+      readonly outcome: 'ok' | 'refused' | 'lost';
+      /**
+       * @description The telling part of the answer, by path; long lists are cut
+       * @default {}
+       */
+      readonly answer?: {
+        readonly [key: string]: string;
+      };
+      /** @default  */
+      readonly error_code?: string;
+      /** @default  */
+      readonly error?: string;
+      /** @default  */
+      readonly request_id?: string;
+      /**
+       * @description The same as a command line of `aws`
+       * @default
+       */
+      readonly aws?: string;
+      /**
+       * @description The same as a command line of euca2ools; empty where there is none
+       * @default
+       */
+      readonly euca?: string;
+      /**
+       * @description Components that the request passes, in order: CLC, CC, NC, SC, Walrus
+       * @default []
+       */
+      readonly parts?: readonly string[];
     };
     /** @description Console output of the present instance. */
     readonly Console: {
@@ -242,6 +349,37 @@ export interface components {
       | 'discard'
       | 'return'
       | 'empty';
+    /** @description The whole of ``metadata.educloud``. */
+    readonly LabNeeds: {
+      /**
+       * @description Empty: any course
+       * @default
+       */
+      readonly course?: string;
+      readonly lab: string;
+      readonly machine_profile: string;
+      /**
+       * @description The least revision of the profile that will do
+       * @default null
+       */
+      readonly revision?: number | null;
+      /** @default main */
+      readonly slot?: string;
+      /** @default [] */
+      readonly volumes?: readonly components['schemas']['VolumeNeed'][];
+      /** @default [] */
+      readonly ports?: readonly number[];
+      /**
+       * @description How long the lab takes
+       * @default null
+       */
+      readonly minutes?: number | null;
+      /**
+       * @description Show what each action did, whatever the person's setting
+       * @default false
+       */
+      readonly show_calls?: boolean;
+    };
     /** @description A person's claim on a machine. */
     readonly Lease: {
       readonly id: string;
@@ -405,6 +543,16 @@ export interface components {
        * @default 0
        */
       readonly first_connection_limit_s?: number;
+      /**
+       * @description Reachable on the machine from the front end, besides SSH
+       * @default []
+       */
+      readonly ports?: readonly number[];
+      /**
+       * @description Why it should not be used for new machines any more, and what instead
+       * @default
+       */
+      readonly retired?: string;
     };
     /** @description Something of ours in the cloud that the store does not know. */
     readonly Orphan: {
@@ -602,6 +750,13 @@ export interface components {
        */
       readonly from_snapshot?: string | null;
     };
+    /** @description A data volume that the lab counts on. */
+    readonly VolumeNeed: {
+      /** @default /data */
+      readonly mount_point?: string;
+      /** @default 1 */
+      readonly size_gib?: number;
+    };
     /** @description A snapshot of the data volume. */
     readonly VolumeSnapshot: {
       readonly id: string;
@@ -658,6 +813,8 @@ export interface components {
   headers: never;
   pathItems: never;
 }
+export type Account = components['schemas']['Account'];
+export type Accounts = components['schemas']['Accounts'];
 export type Action = components['schemas']['Action'];
 export type ActionState = components['schemas']['ActionState'];
 export type ActivityRequest = components['schemas']['ActivityRequest'];
@@ -665,7 +822,12 @@ export type AuditEntry = components['schemas']['AuditEntry'];
 export type AuditPage = components['schemas']['AuditPage'];
 export type BinItem = components['schemas']['BinItem'];
 export type BusyRequest = components['schemas']['BusyRequest'];
+export type CheckReport = components['schemas']['CheckReport'];
+export type CheckResult = components['schemas']['CheckResult'];
+export type CheckState = components['schemas']['CheckState'];
+export type ChecksRequest = components['schemas']['ChecksRequest'];
 export type Cloud = components['schemas']['Cloud'];
+export type CloudCall = components['schemas']['CloudCall'];
 export type Console = components['schemas']['Console'];
 export type DeleteRequest = components['schemas']['DeleteRequest'];
 export type ErrorReply = components['schemas']['ErrorReply'];
@@ -678,6 +840,7 @@ export type Hello = components['schemas']['Hello'];
 export type Instance = components['schemas']['Instance'];
 export type Job = components['schemas']['Job'];
 export type JobKind = components['schemas']['JobKind'];
+export type LabNeeds = components['schemas']['LabNeeds'];
 export type Lease = components['schemas']['Lease'];
 export type LeaseRequest = components['schemas']['LeaseRequest'];
 export type Limit = components['schemas']['Limit'];
@@ -703,6 +866,7 @@ export type SnapshotState = components['schemas']['SnapshotState'];
 export type Step = components['schemas']['Step'];
 export type StepState = components['schemas']['StepState'];
 export type Volume = components['schemas']['Volume'];
+export type VolumeNeed = components['schemas']['VolumeNeed'];
 export type VolumeSnapshot = components['schemas']['VolumeSnapshot'];
 export type VolumeStage = components['schemas']['VolumeStage'];
 export type Why = components['schemas']['Why'];

@@ -1,0 +1,50 @@
+"""What just happened: the calls that an action made to the cloud, without secrets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from educloud_lab.wire.base import Wire
+
+
+class CloudCall(Wire):
+    """One call to the cloud."""
+
+    at: datetime
+    step: str = Field("", description="Title of the job's step that made it")
+    operation: str = Field(description="EC2's name of the API action")
+    parameters: dict[str, str] = Field(
+        description="As they were sent (`Filter.1.Name`); secrets are replaced by a word in brackets"
+    )
+    duration_ms: int
+    outcome: Literal["ok", "refused", "lost"]
+    answer: dict[str, str] = Field({}, description="The telling part of the answer, by path; long lists are cut")
+    error_code: str = ""
+    error: str = ""
+    request_id: str = ""
+    aws: str = Field("", description="The same as a command line of `aws`")
+    euca: str = Field("", description="The same as a command line of euca2ools; empty where there is none")
+    parts: list[str] = Field([], description="Components that the request passes, in order: CLC, CC, NC, SC, Walrus")
+
+
+class Account(Wire):
+    """All calls of one action."""
+
+    job_id: str
+    lease_id: str
+    kind: str = Field(description="What the action was, as JobKind")
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str = ""
+    calls: list[CloudCall]
+    left_out: int = Field(0, description="Calls beyond the limit that are not kept: repeated looks")
+
+
+class Accounts(Wire):
+    """The accounts of one lease's latest actions, newest first."""
+
+    lease_id: str
+    accounts: list[Account]
