@@ -27,6 +27,11 @@ st.register_type_strategy(float, NUMBERS)
 
 names = {"lab": NAMES, "machine_profile": NAMES, "slot": NAMES}
 st.register_type_strategy(wire.LeaseRequest, st.builds(wire.LeaseRequest, **names, start=st.booleans()))
+volumes = st.builds(wire.VolumeNeed, mount_point=st.sampled_from(["/data", "/srv/a.b"]), size_gib=st.integers(1, 1024))
+st.register_type_strategy(wire.VolumeNeed, volumes)
+st.register_type_strategy(
+    wire.LabNeeds, st.builds(wire.LabNeeds, **names, course=TEXTS, volumes=st.lists(volumes, max_size=2))
+)
 st.register_type_strategy(
     wire.Job, st.builds(wire.Job, progress=st.floats(0, 1), steps=st.lists(st.builds(wire.Step), max_size=2))
 )
