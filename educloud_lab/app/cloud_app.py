@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import time
@@ -21,6 +22,8 @@ from educloud_lab.localcloud.model import PROFILES
 from educloud_lab.localcloud.network.choice import recall
 from educloud_lab.localcloud.overview import Status
 from educloud_lab.localcloud.settings import DEFAULT_PORT, Folders
+
+_ENV_JSON = "Print them as JSON, with the gateway's host key and the network driver, for programs."
 
 
 class CloudStartApp(CloudCommand):
@@ -201,8 +204,14 @@ class CloudEnvApp(CloudCommand):
 
     name = "educloud-cloud-env"
     description = 'Print shell settings for your own EC2 tools: eval "$(educloud cloud env)".'
+    as_json = Bool(False, help=_ENV_JSON).tag(config=True)
+
+    flags = {"json": ({"CloudEnvApp": {"as_json": True}}, _ENV_JSON)}  # noqa: RUF012
 
     def _act(self) -> None:
+        if self.as_json:
+            self._print_json()
+            return
         for name, value in process.environment(self.place()).items():
             out(f"export {name}={shlex.quote(value)}")
         announcement = process.status(self.place()).announcement
@@ -212,6 +221,19 @@ class CloudEnvApp(CloudCommand):
             host, port = gateway["host"], gateway["port"]
             out(f"#   ssh-add KEY; ssh -J gateway@{host}:{port} student@ADDRESS")
             out(f"# or ssh -i KEY -o ProxyCommand='ssh -i KEY -p {port} -W %h:%p gateway@{host}' student@ADDRESS")
+
+    def _print_json(self) -> None:
+        settings = process.environment(self.place())
+        announcement = process.status(self.place()).announcement or {}
+        gateway = announcement.get("gateway", {})
+        network = recall(Folders(self.place()).cloud / "network.json")
+        what = {
+            "environment": settings,
+            "gateway": {name: gateway[name] for name in ("host", "port", "host_key") if name in gateway},
+            "network": network.driver if network else "",
+            "hypervisor": announcement.get("hypervisor", ""),
+        }
+        out(json.dumps(what, indent=2))
 
 
 class CloudApp(CommandGroup):
