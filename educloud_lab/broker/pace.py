@@ -29,6 +29,8 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "zone_states": ("DescribeAvailabilityZones",),
     "instance_health": ("DescribeInstanceStatus",),
     "lets_in": ("DescribeInstances", "DescribeSecurityGroups"),
+    "security_groups": ("DescribeSecurityGroups",),
+    "key_pairs": ("DescribeKeyPairs",),
     "ensure_group": ("DescribeSecurityGroups",),  # and the calls that make it, once in a deployment's life
     "run_instance": ("RunInstances",),
     "start_instance": ("StartInstances",),
@@ -50,7 +52,7 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
 ASKS_NOTHING: Final = frozenset({"clock_offset_s", "close"})
 """What is answered without the cloud."""
 
-SHARED: Final = frozenset({"images", "zones"})
+SHARED: Final = frozenset({"images", "zones", "security_groups", "key_pairs"})
 """Questions without arguments: all who wait for their turn with the same one share its answer."""
 
 TELL: ContextVar[Callable[[str], Awaitable[None]] | None] = ContextVar("tell", default=None)

@@ -128,6 +128,29 @@ class ImageSeen:
     architecture: str
     root_device_type: str
     virtualization_type: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSeen:
+    """One rule by which a security group lets something in.
+
+    ``protocol`` is tcp, udp, icmp, a number, or ``-1`` for all; ports are -1 where they mean nothing.
+    """
+
+    protocol: str
+    first_port: int
+    last_port: int
+    sources: tuple[str, ...]  # networks (CIDR), and names or ids of groups
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSeen:
+    """A security group as the cloud lists it."""
+
+    group_id: str
+    name: str
+    rules: tuple[RuleSeen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +185,12 @@ class Cloud(Protocol):
 
     async def lets_in(self, instance_id: str, port: int) -> bool | None:
         """Say whether any rule of the instance's security groups lets TCP in at a port; None when that is not shown."""
+
+    async def security_groups(self) -> tuple[GroupSeen, ...]:
+        """List the account's security groups with their rules: one call."""
+
+    async def key_pairs(self) -> tuple[str, ...]:
+        """List the names of the account's key pairs."""
 
     def clock_offset_s(self) -> float | None:
         """Return how far the cloud's clock was ahead of this computer's at its last answer; None before the first.

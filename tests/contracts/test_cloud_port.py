@@ -32,7 +32,7 @@ from educloud_lab.domain.errors import (
 from educloud_lab.localcloud.clock import VirtualClock
 from educloud_lab.localcloud.service import LocalCloud
 from educloud_lab.localcloud.settings import Folders, Settings
-from educloud_lab.ports.cloud import InstanceState, RunSpec, VolumeState
+from educloud_lab.ports.cloud import InstanceState, RuleSeen, RunSpec, VolumeState
 
 GIB = 1024**3
 NO_INSTANCE = "i-0123456789abcdef0"
@@ -66,6 +66,14 @@ class Side(ABC):
     @abstractmethod
     async def vanish(self):
         """From now on the cloud does not answer."""
+
+    @abstractmethod
+    async def add_key(self, name):
+        """Make a key pair by hand."""
+
+    @abstractmethod
+    async def tag_image(self, tags):
+        """Set tags of the image by hand."""
 
     async def until(self, what):
         """Observe until ``what(view)`` is true; return it."""
@@ -155,6 +163,12 @@ class MemorySide(Side):
     async def vanish(self):
         self.cloud.faults.out_of_sight = True
 
+    async def add_key(self, name):
+        self.cloud.keys.add(name)
+
+    async def tag_image(self, tags):
+        self.cloud.image_tags.update(tags)
+
 
 class Ec2Side(Side):
     profile = "eucalyptus-6"
@@ -199,6 +213,12 @@ class Ec2Side(Side):
 
     async def vanish(self):
         await self.runner.cleanup()
+
+    async def add_key(self, name):
+        await asyncio.to_thread(ec2_client(self.endpoint).create_key_pair, KeyName=name)
+
+    async def tag_image(self, tags):
+        await self.cloud.tag(await self.image_id(), tags)
 
 
 def write_image(home, name, root_device_type):
@@ -783,3 +803,37 @@ async def test_an_ebs_backed_instance_names_the_volume_of_its_system_disk(ec2_si
     seen = await ec2_side.running()
     view = await ec2_side.until(lambda v: v if v.instances[seen.instance_id].root_volume_id in v.volumes else None)
     assert view.instances[seen.instance_id].root_volume_id
+
+
+# Groups, key pairs and tags of images, for checks
+
+
+async def test_security_groups_are_listed_with_their_rules(side):
+    await side.cloud.ensure_group("web")
+    group = next(group for group in await side.cloud.security_groups() if group.name == "web")
+    rules = {(rule.protocol, rule.first_port, rule.last_port) for rule in group.rules}
+    assert rules == {("tcp", 22, 22), ("icmp", -1, -1)}
+    assert all(rule.sources == ("0.0.0.0/0",) for rule in group.rules)
+    assert group.group_id
+
+
+async def test_a_rule_that_names_a_group_shows_it(ec2_side):
+    await ec2_side.cloud.ensure_group("web")
+    pair = {"GroupName": "web"}
+    rule = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 90, "UserIdGroupPairs": [pair]}
+    ec2 = ec2_client(ec2_side.endpoint)
+    await asyncio.to_thread(ec2.authorize_security_group_ingress, GroupName="web", IpPermissions=[rule])
+    group = next(group for group in await ec2_side.cloud.security_groups() if group.name == "web")
+    assert RuleSeen("tcp", 80, 90, ("web",)) in group.rules
+
+
+async def test_key_pairs_are_listed_by_name(side):
+    assert await side.cloud.key_pairs() == ()
+    await side.add_key("mine")
+    assert await side.cloud.key_pairs() == ("mine",)
+
+
+async def test_tags_of_images_are_seen(side):
+    await side.tag_image({"Name": "our own"})
+    image = next(image for image in await side.cloud.images() if image.name == "tiny")
+    assert dict(image.tags) == {"Name": "our own"}

@@ -24,6 +24,7 @@ from educloud_lab.domain.errors import (
 )
 from educloud_lab.ports.cloud import (
     CloudView,
+    GroupSeen,
     ImageSeen,
     InstanceHealth,
     InstanceSeen,
@@ -124,6 +125,18 @@ class Ec2Cloud:
         from educloud_lab.adapters.ec2 import looks
 
         return await looks.lets_in(self._call, instance_id, port)
+
+    async def security_groups(self) -> tuple[GroupSeen, ...]:
+        """List the account's security groups with their rules."""
+        from educloud_lab.adapters.ec2 import looks
+
+        return await looks.security_groups(self._call, _pages)
+
+    async def key_pairs(self) -> tuple[str, ...]:
+        """List the names of the account's key pairs."""
+        from educloud_lab.adapters.ec2 import looks
+
+        return await looks.key_pairs(self._call)
 
     def clock_offset_s(self) -> float | None:
         """Return how far the cloud's clock was ahead of this computer's at its last answer."""

@@ -1,16 +1,16 @@
-"""What the doctor looks at besides instances and volumes: zones, status, security groups.
+"""What doctor and checks look at besides instances and volumes: zones, status, security groups, key pairs.
 
 A cloud that refuses one of these questions (an administrator may have forbidden it) leaves the answer open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from educloud_lab.adapters.ec2.groups import Call
 from educloud_lab.domain.errors import CloudRefusedError
-from educloud_lab.ports.cloud import InstanceHealth
+from educloud_lab.ports.cloud import GroupSeen, InstanceHealth, RuleSeen
 
 
 async def zone_states(call: Call) -> dict[str, str]:
@@ -62,3 +62,34 @@ def _opens(rule: Mapping[str, Any], port: int) -> bool:
     return rule.get("IpProtocol") in ("tcp", "6") and int(rule.get("FromPort", -1)) <= port <= int(
         rule.get("ToPort", -1)
     )
+
+
+async def security_groups(call: Call, pages: Callable[..., list[Any]]) -> tuple[GroupSeen, ...]:
+    """Return the account's security groups with their rules."""
+    items = await call(lambda ec2: pages(ec2.describe_security_groups, "SecurityGroups"))
+    return tuple(
+        GroupSeen(
+            group_id=str(item.get("GroupId") or ""),
+            name=str(item.get("GroupName") or ""),
+            rules=tuple(_rule(rule) for rule in item.get("IpPermissions") or ()),
+        )
+        for item in items
+    )
+
+
+def _rule(rule: Mapping[str, Any]) -> RuleSeen:
+    networks = [str(item["CidrIp"]) for item in rule.get("IpRanges") or () if item.get("CidrIp")]
+    networks += [str(item["CidrIpv6"]) for item in rule.get("Ipv6Ranges") or () if item.get("CidrIpv6")]
+    groups = [str(item.get("GroupName") or item.get("GroupId") or "") for item in rule.get("UserIdGroupPairs") or ()]
+    return RuleSeen(
+        protocol=str(rule.get("IpProtocol") or "-1"),
+        first_port=int(rule.get("FromPort", -1)),
+        last_port=int(rule.get("ToPort", -1)),
+        sources=(*networks, *groups),
+    )
+
+
+async def key_pairs(call: Call) -> tuple[str, ...]:
+    """Return the names of the account's key pairs."""
+    answer = await call(lambda ec2: ec2.describe_key_pairs())
+    return tuple(str(item.get("KeyName") or "") for item in answer.get("KeyPairs", []))

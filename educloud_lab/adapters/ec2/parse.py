@@ -107,4 +107,5 @@ def image(item: Mapping[str, Any]) -> ImageSeen:
         architecture=item.get("Architecture", ""),
         root_device_type=item.get("RootDeviceType", ""),
         virtualization_type=item.get("VirtualizationType", ""),
+        tags=tags(item.get("Tags")),
     )

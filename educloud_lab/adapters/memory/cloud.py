@@ -21,10 +21,12 @@ from educloud_lab.ports.clock import Clock
 from educloud_lab.ports.cloud import (
     AttachmentSeen,
     CloudView,
+    GroupSeen,
     ImageSeen,
     InstanceHealth,
     InstanceSeen,
     InstanceState,
+    RuleSeen,
     RunSpec,
     SnapshotSeen,
     VolumeSeen,
@@ -32,6 +34,8 @@ from educloud_lab.ports.cloud import (
 )
 
 GIB = 1024**3
+_ANYWHERE = ("0.0.0.0/0",)
+_OWN_RULES = (RuleSeen("tcp", 22, 22, _ANYWHERE), RuleSeen("icmp", -1, -1, _ANYWHERE))
 
 
 @dataclass(slots=True)
@@ -80,6 +84,9 @@ class MemoryCloud:
     violations: list[str] = field(default_factory=list)
     architecture: str = "x86_64"
     groups: set[str] = field(default_factory=set)
+    group_rules: dict[str, list[RuleSeen]] = field(default_factory=dict)  # of groups whose rules were changed
+    keys: set[str] = field(default_factory=set)  # names of key pairs
+    image_tags: dict[str, str] = field(default_factory=dict)
     snapshots: dict[str, storage.SnapshotRow] = field(default_factory=dict)
     _instances: dict[str, _Row] = field(default_factory=dict)
     _volumes: dict[str, _VolumeRow] = field(default_factory=dict)
@@ -177,7 +184,10 @@ class MemoryCloud:
     async def images(self) -> tuple[ImageSeen, ...]:
         """List the one image."""
         self._begin("images")
-        return (ImageSeen("emi-00000001", "tiny", "available", self.architecture, self.root_device_type, "hvm"),)
+        seen = ImageSeen(
+            "emi-00000001", "tiny", "available", self.architecture, self.root_device_type, "hvm", dict(self.image_tags)
+        )
+        return (seen,)
 
     async def zones(self) -> tuple[str, ...]:
         """List the one zone."""
@@ -200,6 +210,18 @@ class MemoryCloud:
         self._begin("lets_in")
         self._row(instance_id)
         return port == 22 and not self.faults.closed_port
+
+    async def security_groups(self) -> tuple[GroupSeen, ...]:
+        """List the groups with their rules."""
+        self._begin("security_groups")
+        return tuple(
+            GroupSeen(f"sg-{name}", name, tuple(self.group_rules.get(name, _OWN_RULES))) for name in self.groups
+        )
+
+    async def key_pairs(self) -> tuple[str, ...]:
+        """List the key pairs."""
+        self._begin("key_pairs")
+        return tuple(sorted(self.keys))
 
     def clock_offset_s(self) -> float | None:
         """Return what the fault says."""
