@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,41 @@ class Pty(Protocol):
         """End it. Repeatable."""
 
 
+Stream = Literal["stdout", "stderr"]
+"""Where a program wrote something."""
+
+
+class Process(Protocol):
+    """A program on the machine, without a terminal: input, output by stream, and its end.
+
+    There is no way to signal it: sshd refuses that for root and for forced commands, and ones before 7.9 do not know
+    it. What has to be signalled is told so over its input.
+    """
+
+    async def read(self) -> tuple[Stream, bytes]:
+        """Return the next output (at most 128 KiB) and its stream; b'' (of stdout) after the end.
+
+        The channel is paused while nobody reads. One reader at a time.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Send input, and return when at most 256 KiB of it wait to be taken. Dropped after the end."""
+
+    def write_eof(self) -> None:
+        """End its input. Repeatable; without effect after the end."""
+
+    @property
+    def exit_status(self) -> int | None:
+        """Exit status (128 and the signal's number when a signal ended it); None before, and without a connection."""
+
+    @property
+    def exit_signal(self) -> str:
+        """Name of the signal that ended it, without SIG; '' when none did."""
+
+    async def close(self) -> None:
+        """Let it go: its input ends, its output goes nowhere; it is not killed. Repeatable."""
+
+
 class Connection(Protocol):
     """One multiplexed SSH connection to one machine."""
 
@@ -103,6 +138,17 @@ class Connection(Protocol):
         self, *, columns: int, rows: int, term: str = "xterm-256color", environment: Mapping[str, str] | None = None
     ) -> Pty:
         """Open a login shell with a terminal."""
+
+    async def open_process(self, command: Sequence[str]) -> Process:
+        """Begin a program of the machine with these arguments, which arrive as they are (100 KiB in all).
+
+        The caller closes it. A program that is not there ends with status 127.
+
+        Raises
+        ------
+        MachineUnreachableError, LoginRefusedError
+            The connection is lost, or the machine gives no channel.
+        """
 
     async def wait_closed(self) -> None:
         """Return when it has ended, for whatever reason."""

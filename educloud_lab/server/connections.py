@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from educloud_lab.domain.errors import ConflictError, EducloudError, MachineUnreachableError
-from educloud_lab.ports.shell import Completed, Connection, Grant, Pty, Shell
+from educloud_lab.ports.shell import Completed, Connection, Grant, Process, Pty, Shell
+from educloud_lab.server.counted import CountedProcess, CountedPty
 
 if TYPE_CHECKING:  # pydantic is loaded at first use, not with the extension
     from educloud_lab.wire import models as wire
@@ -193,7 +194,17 @@ class SharedConnection:
         except BaseException:
             self._end()
             raise
-        return _CountedPty(pty, self)
+        return CountedPty(pty, self._end)
+
+    async def open_process(self, command: Sequence[str]) -> Process:
+        """Begin a program; see the port. The caller closes it."""
+        self._begin()
+        try:
+            process = await self._connection.open_process(command)
+        except BaseException:
+            self._end()
+            raise
+        return CountedProcess(process, self._end)
 
     async def wait_closed(self) -> None:
         """Return when it has ended, for whatever reason."""
@@ -228,32 +239,3 @@ class SharedConnection:
         if self._open == 0 and not self.closed:
             self._closing = True  # at once, so that nobody is given a connection that is about to end
             self.watch(asyncio.create_task(self.close()))
-
-
-class _CountedPty:
-    """A terminal that its connection counts as open until it is closed."""
-
-    def __init__(self, pty: Pty, owner: SharedConnection) -> None:
-        self._pty = pty
-        self._owner: SharedConnection | None = owner
-
-    async def read(self) -> bytes:
-        return await self._pty.read()
-
-    def write(self, data: bytes) -> None:
-        self._pty.write(data)
-
-    def resize(self, columns: int, rows: int) -> None:
-        self._pty.resize(columns, rows)
-
-    @property
-    def exit_status(self) -> int | None:
-        return self._pty.exit_status
-
-    async def close(self) -> None:
-        owner, self._owner = self._owner, None
-        try:
-            await self._pty.close()
-        finally:
-            if owner is not None:
-                owner._end()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from educloud_lab.adapters.memory import storage
 from educloud_lab.adapters.memory.faults import Faults
 from educloud_lab.adapters.memory.machines import MemoryDisk, MemoryMachine
+from educloud_lab.adapters.memory.telling import telling
 from educloud_lab.domain.errors import (
     CloudError,
     CloudNotFoundError,
@@ -70,6 +71,7 @@ class Pace:
     snapshot_s: float = 0.7  # from the answer to the storage's own beginning, as on Eucalyptus
 
 
+@telling
 @dataclass(slots=True)
 class MemoryCloud:
     """See the module. ``calls`` counts operations; ``violations`` names what must never happen."""
@@ -83,7 +85,7 @@ class MemoryCloud:
     calls: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     architecture: str = "x86_64"
-    groups: set[str] = field(default_factory=set)
+    groups: dict[str, tuple[int, ...]] = field(default_factory=dict)  # the ports that each lets in, besides SSH's
     group_rules: dict[str, list[RuleSeen]] = field(default_factory=dict)  # of groups whose rules were changed
     keys: set[str] = field(default_factory=set)  # names of key pairs
     image_tags: dict[str, str] = field(default_factory=dict)
@@ -206,10 +208,10 @@ class MemoryCloud:
         return InstanceHealth(self.faults.system_status, "ok") if running else InstanceHealth("not-applicable")
 
     async def lets_in(self, instance_id: str, port: int) -> bool | None:
-        """Say whether the group lets SSH in: it does unless the fault closed it."""
+        """Say whether the groups let it in: they do so for SSH unless the fault closed it."""
         self._begin("lets_in")
-        self._row(instance_id)
-        return port == 22 and not self.faults.closed_port
+        opened = {port for group in self._row(instance_id).seen.groups for port in self.groups.get(group, ())}
+        return port in opened | {22} and not self.faults.closed_port
 
     async def security_groups(self) -> tuple[GroupSeen, ...]:
         """List the groups with their rules."""
@@ -227,10 +229,10 @@ class MemoryCloud:
         """Return what the fault says."""
         return self.faults.clock_offset_s
 
-    async def ensure_group(self, name: str) -> None:
-        """Make the group where it is missing."""
+    async def ensure_group(self, name: str, ports: tuple[int, ...] = ()) -> None:
+        """Make the group where it is missing, with these ports and no others."""
         self._begin("ensure_group")
-        self.groups.add(name)
+        self.groups[name] = ports
         self.faults.after("ensure_group")
 
     async def run_instance(self, spec: RunSpec, *, client_token: str) -> InstanceSeen:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from educloud_lab.adapters.memory.cloud import MemoryCloud
 from educloud_lab.adapters.memory.machines import MemoryDisk, MemoryMachine, fake_key
+from educloud_lab.adapters.memory.process import MemoryProcess
 from educloud_lab.broker.scripts import disk as disk_scripts
 from educloud_lab.broker.scripts import first_contact
 from educloud_lab.broker.scripts import freeze as freeze_scripts
@@ -310,6 +311,12 @@ class MemoryConnection:
         if self.closed:
             raise MachineUnreachableError("The connection broke.")
         return MemoryPty()
+
+    async def open_process(self, command: Sequence[str]) -> MemoryProcess:
+        """Begin one of the few programs that are known here."""
+        if self.closed:
+            raise MachineUnreachableError("The connection broke.")
+        return MemoryProcess(list(command), self._closed)
 
     async def wait_closed(self) -> None:
         """Return when it was closed or cut."""

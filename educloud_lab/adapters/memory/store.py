@@ -14,6 +14,7 @@ from educloud_lab.domain.lease import ON_THE_WAY, LeaseKey, Status
 from educloud_lab.ports.clock import Clock
 from educloud_lab.ports.records import (
     AuditRecord,
+    CallRecord,
     Claim,
     JobRecord,
     LeaseRecord,
@@ -136,6 +137,26 @@ class _MemoryTransaction:
         rows = (row for row in reversed(self.tables.audits.values()) if row.course == course)
         wanted = (row for row in rows if lease_id in (None, row.lease_id) and (before_id is None or row.id < before_id))
         return [row for row, _ in zip(wanted, range(limit), strict=False)]
+
+    def put_calls(self, calls: Sequence[CallRecord]) -> None:
+        for call in calls:
+            kept = {row.number: row for row in self.tables.calls.get(call.job_id, ())} | {call.number: call}
+            self.tables.calls[call.job_id] = tuple(kept[number] for number in sorted(kept))
+
+    def calls(self, job_id: str) -> Sequence[CallRecord]:
+        return self.tables.calls.get(job_id, ())
+
+    def jobs_with_calls(self, lease_id: str, *, limit: int) -> Sequence[JobRecord]:
+        rows = [self.tables.jobs[job_id] for job_id in self.tables.calls]
+        mine = sorted((row for row in rows if row.lease_id == lease_id), key=lambda row: (row.created_at, row.id))
+        return mine[::-1][:limit]
+
+    def drop_old_calls(self, *, keep: int) -> int:
+        leases = {self.tables.jobs[job_id].lease_id for job_id in self.tables.calls}
+        old = [job.id for lease_id in leases for job in self.jobs_with_calls(lease_id, limit=10**9)[keep:]]
+        for job_id in old:
+            del self.tables.calls[job_id]
+        return len(old)
 
     def queued_jobs(self) -> Sequence[JobRecord]:
         rows = [row for row in self._in_flight() if row.queued_at is not None]

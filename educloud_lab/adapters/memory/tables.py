@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from educloud_lab.domain.lease import LeaseKey
 from educloud_lab.ports.records import (
     AuditRecord,
+    CallRecord,
     JobRecord,
     LeaseRecord,
     OrphanRecord,
@@ -72,6 +73,7 @@ class Tables:
         self.shelf: Rows[str, ShelfRecord] = Rows(self.journal)
         self.orphans: Rows[str, OrphanRecord] = Rows(self.journal)
         self.audits: Rows[int, AuditRecord] = Rows(self.journal)
+        self.calls: Rows[str, tuple[CallRecord, ...]] = Rows(self.journal)  # by job
         self.buckets: Rows[str, tuple[float, datetime]] = Rows(self.journal)
         # Indexes.
         self.lease_of_key: Rows[LeaseKey, str] = Rows(self.journal)

@@ -15,9 +15,10 @@ from educloud_lab.adapters.ssh.errors import translating
 from educloud_lab.adapters.ssh.greeting import GreetedTunnel
 from educloud_lab.adapters.ssh.keys import public_line
 from educloud_lab.adapters.ssh.options import KEY_EXCHANGES, WINDOW_BYTES, connect_options, pinned
+from educloud_lab.adapters.ssh.process import AsyncsshProcess, ProcessSession
 from educloud_lab.adapters.ssh.pty import AsyncsshPty, PtySession
 from educloud_lab.domain.errors import CommandTimeoutError, MachineUnreachableError
-from educloud_lab.ports.shell import Completed, GatewayAddress, Grant, Pty
+from educloud_lab.ports.shell import Completed, GatewayAddress, Grant, Process, Pty
 
 MACHINE = "the machine"
 GATEWAY = "the gateway"
@@ -198,6 +199,21 @@ class AsyncsshConnection:
                 env=variables,
             )
         return AsyncsshPty(channel, session)
+
+    async def open_process(self, command: Sequence[str]) -> Process:
+        """Begin a program with these arguments; the login shell makes way for it.
+
+        Raises
+        ------
+        MachineUnreachableError, LoginRefusedError
+            The connection is lost, or the machine gives no channel.
+        """
+        session = ProcessSession()
+        with translating(MACHINE):
+            channel, _ = await self._connection.create_session(
+                lambda: session, "exec " + shlex.join(command), encoding=None, window=WINDOW_BYTES, request_pty=False
+            )
+        return AsyncsshProcess(channel, session)
 
     async def wait_closed(self) -> None:
         """Return when it has ended, for whatever reason."""
