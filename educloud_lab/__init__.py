@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from educloud_lab.client import connect as connect
+    from educloud_lab.client import connect_async as connect_async
     from educloud_lab.notebook import CloudPanel as CloudPanel
 
 try:
@@ -17,7 +18,7 @@ try:
 except ImportError:  # a source tree that was never built or installed
     __version__ = "0.0.0.dev0"
 
-__all__ = ["CloudPanel", "__version__", "connect"]
+__all__ = ["CloudPanel", "__version__", "connect", "connect_async"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,10 +26,10 @@ def __getattr__(name: str) -> Any:
         from educloud_lab.notebook import CloudPanel
 
         return CloudPanel
-    if name == "connect":
-        from educloud_lab.client import connect
+    if name in {"connect", "connect_async"}:
+        from educloud_lab import client
 
-        return connect
+        return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

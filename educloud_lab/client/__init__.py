@@ -5,18 +5,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from educloud_lab.client.aio import AsyncClient as AsyncClient
+    from educloud_lab.client.aio import connect_async as connect_async
+    from educloud_lab.client.amachine import AsyncMachine as AsyncMachine
     from educloud_lab.client.client import Client as Client
     from educloud_lab.client.client import connect as connect
+    from educloud_lab.client.machine import Machine as Machine
 
-__all__ = ["Client", "connect"]
+_WHERE = {
+    "AsyncClient": "aio",
+    "AsyncMachine": "amachine",
+    "Client": "client",
+    "Machine": "machine",
+    "connect": "client",
+    "connect_async": "aio",
+}
+__all__ = ["AsyncClient", "AsyncMachine", "Client", "Machine", "connect", "connect_async"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from educloud_lab.client import client
-
-        return getattr(client, name)
+    if name in _WHERE:
+        return getattr(import_module(f"educloud_lab.client.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
-from educloud_lab.client.errors import ServerUnreachableError, WaitTimeoutError, error_of
-from educloud_lab.client.find import Server, find_server
-from educloud_lab.domain.errors import NotFoundError
+from educloud_lab.client import link, needs, requests, rules
+from educloud_lab.client.find import Server
+from educloud_lab.client.headless import server_of
+from educloud_lab.client.machine import Machine
+from educloud_lab.client.plans import Ask, Plan, drive
 from educloud_lab.wire import models as wire
 
-PREFIX = "educloud/api/v1/"
-POLL_S = 0.5
-Reply = TypeVar("Reply", bound=BaseModel)
+T = TypeVar("T")
 
 
 class Client:
-    """Asks one Jupyter server.
+    """Asks one Jupyter server. :class:`~educloud_lab.client.aio.AsyncClient` has the same methods as coroutines.
 
     Parameters
     ----------
@@ -36,11 +35,7 @@ class Client:
         self.server = server
         if transport is None and server.socket:
             transport = httpx.HTTPTransport(uds=server.socket)
-        headers = {"Authorization": f"token {server.token}"} if server.token else {}
-        # trust_env=False: a proxy of the environment knows nothing of our loopback, and must not see tokens.
-        self._http = httpx.Client(
-            base_url=server.url + PREFIX, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
-        )
+        self._http = httpx.Client(**link.options(server, timeout_s), transport=transport)
 
     def close(self) -> None:
         """Let the connection go. Repeatable."""
@@ -57,18 +52,46 @@ class Client:
     def __repr__(self) -> str:
         return f"<educloud_lab client of {self.server.url}>"
 
+    def machine(self, lab: str | None = None, machine_profile: str | None = None, slot: str = "main") -> Machine:
+        """Return your machine for a lab; it is recorded when there is none yet, and not started.
+
+        Parameters
+        ----------
+        lab : the lab's name; None takes it from EDUCLOUD_LAB and EDUCLOUD_MACHINE_PROFILE, else from the metadata of
+            the notebook that this kernel runs for.
+        machine_profile : what it is made from; may be left out for a machine that there is already.
+        slot : which of your machines in this lab.
+
+        Raises
+        ------
+        LabUnknownError
+            No lab was given, and none is to be found.
+        BadInputError
+            There is no machine yet, and no machine profile was given; or the notebook is another course's.
+        """
+        return Machine(self, self._do(needs.machine(lab, machine_profile, slot)))
+
+    def needs(self) -> wire.LabNeeds:
+        """Return what this notebook's lab needs: from the environment, else from the notebook's metadata.
+
+        Raises
+        ------
+        LabUnknownError
+            It cannot be told; says why.
+        """
+        return self._do(needs.find())
+
     def hello(self) -> wire.Hello:
         """Return the server's versions."""
-        return self._ask("GET", "hello", wire.Hello)
+        return self._ask(requests.hello())
 
     def snapshot(self) -> wire.Snapshot:
         """Return everything that you may see."""
-        return self._ask("GET", "snapshot", wire.Snapshot)
+        return self._ask(requests.snapshot())
 
     def ensure(self, *, lab: str, machine_profile: str, slot: str = "main", start: bool = False) -> wire.Lease:
         """Return the lease of a lab, made when it does not exist; starts its machine when asked to."""
-        request = wire.LeaseRequest(lab=lab, machine_profile=machine_profile, slot=slot, start=start)
-        return self._ask("POST", "leases", wire.Lease, request)
+        return self._ask(requests.ensure(lab, machine_profile, slot, start=start))
 
     def lease(self, lease_id: str) -> wire.Lease:
         """Return one lease as it is now.
@@ -78,163 +101,135 @@ class Client:
         NotFoundError
             There is none of that id.
         """
-        for lease in self.snapshot().leases:
-            if lease.id == lease_id:
-                return lease
-        raise NotFoundError("There is no such machine, or it is not yours.")
+        return self._do(rules.lease(lease_id))
 
     def start(self, lease_id: str) -> wire.Lease:
         """Want it running. A second Start is the same Start."""
-        return self._ask("POST", f"leases/{lease_id}/start", wire.Lease)
+        return self._ask(requests.start(lease_id))
 
     def stop(self, lease_id: str) -> wire.Lease:
         """Want it stopped; its data volume is saved first."""
-        return self._ask("POST", f"leases/{lease_id}/stop", wire.Lease)
+        return self._ask(requests.stop(lease_id))
 
     def delete(self, lease_id: str, *, confirm: str) -> wire.Lease:
         """Delete its machine (the data volume stays); ``confirm`` is the lab's name."""
-        return self._ask("POST", f"leases/{lease_id}/delete", wire.Lease, wire.DeleteRequest(confirm=confirm))
+        return self._ask(requests.delete(lease_id, confirm))
 
     def extend(self, lease_id: str) -> wire.Lease:
         """Keep it: the full time again from now."""
-        return self._ask("POST", f"leases/{lease_id}/extend", wire.Lease)
+        return self._ask(requests.extend(lease_id))
 
-    def activity(self, lease_id: str, kind: Literal["terminal", "cell", "desktop", "page", "connected"]) -> None:
+    def activity(self, lease_id: str, kind: requests.ActivityKind) -> None:
         """Tell that you did something on it: its idle limit counts from now."""
-        self._send("POST", f"leases/{lease_id}/activity", wire.ActivityRequest(kind=kind))
+        self._ask(requests.activity(lease_id, kind))
 
     def busy(self, lease_id: str, until: datetime | None) -> wire.Lease:
         """Declare it busy until then (at most until its time is over), or no longer: the idle limit waits."""
-        return self._ask("POST", f"leases/{lease_id}/busy", wire.Lease, wire.BusyRequest(until=until))
+        return self._ask(requests.busy(lease_id, until))
 
     def exempt(self, lease_id: str, *, reason: str, until: datetime) -> wire.Lease:
         """Turn its limits off until then. For those who oversee the course."""
-        request = wire.ExemptRequest(reason=reason, until=until)
-        return self._ask("POST", f"leases/{lease_id}/exempt", wire.Lease, request)
+        return self._ask(requests.exempt(lease_id, reason, until))
 
     def end_exemption(self, lease_id: str) -> wire.Lease:
         """Turn its limits on again: the full time from now."""
-        return self._ask("POST", f"leases/{lease_id}/end-exemption", wire.Lease)
+        return self._ask(requests.end_exemption(lease_id))
 
     def take_snapshot(self, lease_id: str, name: str) -> wire.Lease:
         """Want a snapshot of its data volume. The same name again is the same snapshot."""
-        return self._ask("POST", f"leases/{lease_id}/snapshots", wire.Lease, wire.SnapshotRequest(name=name))
+        return self._ask(requests.take_snapshot(lease_id, name))
 
     def delete_snapshot(self, lease_id: str, snapshot_id: str) -> wire.Lease:
         """Delete a snapshot, for ever."""
-        return self._ask("POST", f"leases/{lease_id}/snapshots/{snapshot_id}/delete", wire.Lease)
+        return self._ask(requests.delete_snapshot(lease_id, snapshot_id))
 
     def restore(self, lease_id: str, snapshot_id: str) -> wire.Lease:
         """Want a new data volume from a snapshot, while nothing runs; the present one goes to the bin."""
-        return self._ask("POST", f"leases/{lease_id}/snapshots/{snapshot_id}/restore", wire.Lease)
+        return self._ask(requests.restore(lease_id, snapshot_id))
 
     def publish(self, lease_id: str, snapshot_id: str, *, published: bool = True) -> wire.Lease:
         """Make new data volumes of the lab from a snapshot, or no longer. For instructors."""
-        request = wire.PublishRequest(published=published)
-        return self._ask("POST", f"leases/{lease_id}/snapshots/{snapshot_id}/publish", wire.Lease, request)
+        return self._ask(requests.publish(lease_id, snapshot_id, published))
 
     def grow(self, lease_id: str, size_gib: int) -> wire.Lease:
         """Want a larger data volume, while nothing runs."""
-        return self._ask("POST", f"leases/{lease_id}/volume/grow", wire.Lease, wire.GrowRequest(size_gib=size_gib))
+        return self._ask(requests.grow(lease_id, size_gib))
 
     def discard(self, lease_id: str, *, confirm: str) -> wire.Lease:
         """Put its data volume into the bin, while nothing runs; ``confirm`` is the lab's name."""
-        return self._ask("POST", f"leases/{lease_id}/volume/discard", wire.Lease, wire.DeleteRequest(confirm=confirm))
+        return self._ask(requests.discard(lease_id, confirm))
 
     def return_from_bin(self, lease_id: str, item_id: str) -> wire.Lease:
         """Take a volume out of the bin, while nothing runs; the present one goes there."""
-        return self._ask("POST", f"leases/{lease_id}/bin/{item_id}/return", wire.Lease)
+        return self._ask(requests.return_from_bin(lease_id, item_id))
 
     def console(self, lease_id: str) -> str:
         """Return the console output of its instance."""
-        return self._ask("GET", f"leases/{lease_id}/console", wire.Console).text
+        return self._ask(requests.console(lease_id)).text
 
     def audit(self, lease_id: str | None = None, *, before: int | None = None, limit: int = 100) -> wire.AuditPage:
         """Return the audit log of one lease, or (for those who oversee it) of the course, newest first."""
-        path = "audit" if lease_id is None else f"leases/{lease_id}/audit"
-        return self._ask("GET", f"{path}?limit={limit}" + (f"&before={before}" if before else ""), wire.AuditPage)
+        return self._ask(requests.audit(lease_id, before, limit))
 
     def orphans(self) -> wire.OrphanReport:
         """Return what is in the cloud and belongs to nobody. For those who oversee the course."""
-        return self._ask("GET", "orphans", wire.OrphanReport)
+        return self._ask(requests.orphans())
 
     def reap(self, *, dry_run: bool = True, only: list[str] | None = None) -> wire.OrphanReport:
         """Look now; say what would be done, or do it to what is due (``only``: to these). For instructors."""
-        return self._ask("POST", "orphans/reap", wire.OrphanReport, wire.ReapRequest(dry_run=dry_run, only=only))
+        return self._ask(requests.reap(dry_run, only))
 
     def shelf(self) -> wire.Shelf:
         """Return bin and quarantine. For those who oversee the course."""
-        return self._ask("GET", "shelf", wire.Shelf)
+        return self._ask(requests.shelf())
 
     def why(self, lease_id: str) -> wire.Why:
         """Return why it hangs, looked up now; ``text`` is for an administrator."""
-        return self._ask("GET", f"leases/{lease_id}/why", wire.Why)
+        return self._ask(requests.why(lease_id))
 
-    def wait(self, lease_id: str, *, phase: str = "ready", timeout_s: float = 300.0) -> wire.Lease:
+    def check(self, lease_id: str, checks: Sequence[str]) -> wire.CheckReport:
+        """Return whether assertions about it hold, one in each text. The server looks, not this Python."""
+        return self._ask(requests.check(lease_id, checks))
+
+    def calls(self, lease_id: str, *, limit: int = 5) -> wire.Accounts:
+        """Return the calls that its latest actions made to the cloud."""
+        return self._ask(requests.calls(lease_id, limit))
+
+    def wait(
+        self, lease_id: str, *, phase: str = "ready", timeout_s: float = 300.0, progress: rules.Progress | None = None
+    ) -> wire.Lease:
         """Return the lease once it is in a phase.
+
+        Parameters
+        ----------
+        progress : called with the lease at each look.
 
         Raises
         ------
         WaitTimeoutError
             Not within ``timeout_s`` seconds.
+        ConflictError
+            Something else was wanted of it meanwhile.
         EducloudError
             It came into trouble instead: the lease's own problem.
         """
-        wanted = wire.Phase(phase)
-        end = time.monotonic() + timeout_s
-        while True:
-            lease = self.lease(lease_id)
-            if lease.phase is wanted:
-                return lease
-            if lease.phase is wire.Phase.TROUBLE and lease.problem is not None:
-                problem = lease.problem
-                raise error_of(problem.code, problem.what, problem.kept, problem.next_step)
-            left_s = end - time.monotonic()
-            if left_s <= 0:
-                raise WaitTimeoutError(
-                    f"The machine of '{lease.lab}' is not {phase} after {timeout_s:g} s: {lease.headline}.",
-                    kept="It goes on by itself.",
-                    next_step="Wait longer, or look at its card.",
-                )
-            time.sleep(min(POLL_S, left_s))
+        return self._do(rules.wait(lease_id, phase, timeout_s, progress))
 
-    def _ask(self, method: str, path: str, reply: type[Reply], body: BaseModel | None = None) -> Reply:
-        answer = self._send(method, path, body)
+    def _do(self, plan: Plan[T]) -> T:
+        return drive(plan, self._ask)
+
+    def _ask(self, ask: Ask[T]) -> T:
         try:
-            return reply.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise self._not_ours(answer) from error
-
-    def _not_ours(self, answer: httpx.Response) -> ServerUnreachableError:
-        return ServerUnreachableError(
-            f"The server at {self.server.url} gave an answer that is none of ours (HTTP {answer.status_code}).",
-            next_step="Install the same version of educloud-lab beside the server and beside the kernel, then"
-            " restart the server, not the kernel.",
-        )
-
-    def _send(self, method: str, path: str, body: BaseModel | None = None) -> httpx.Response:
-        content: dict[str, Any] = {}
-        if body is not None:
-            content = {"content": body.model_dump_json(), "headers": {"Content-Type": "application/json"}}
-        try:
-            answer = self._http.request(method, path, **content)
+            answer = self._http.request(**link.sent(ask))
         except httpx.HTTPError as error:
-            raise ServerUnreachableError(
-                f"The Jupyter server at {self.server.url} does not answer ({type(error).__name__}).",
-                kept="Machines and volumes do not depend on it.",
-                next_step="See that it runs, then try again.",
-            ) from error
-        if answer.is_success:
-            return answer
-        try:
-            problem = wire.ErrorReply.model_validate_json(answer.content).error
-        except ValidationError as error:
-            raise self._not_ours(answer) from error
-        raise error_of(problem.code, problem.what, problem.kept, problem.next_step)
+            raise link.unreachable(self.server, error) from error
+        found: Any = link.read(self.server, ask, answer)
+        result: T = found
+        return result
 
 
 def connect(server: Server | None = None, *, timeout_s: float = 30.0) -> Client:
-    """Return a client of the Jupyter server that this Python belongs to.
+    """Return a client of the Jupyter server that this Python belongs to, else of a broker started for scripts.
 
     Parameters
     ----------
@@ -244,6 +239,6 @@ def connect(server: Server | None = None, *, timeout_s: float = 30.0) -> Client:
     Raises
     ------
     ServerNotFoundError
-        There is none to be found.
+        There is none, and none could be started.
     """
-    return Client(server or find_server(), timeout_s=timeout_s)
+    return Client(server or server_of(), timeout_s=timeout_s)

@@ -25,6 +25,12 @@ class WaitTimeoutError(errors.EducloudError):
     code = "wait-timeout"
 
 
+class LabUnknownError(errors.EducloudError):
+    """No lab was named, and neither the environment nor the notebook says which it is."""
+
+    code = "lab-unknown"
+
+
 def _tree(kind: type[errors.EducloudError]) -> Iterator[type[errors.EducloudError]]:
     yield kind
     for child in kind.__subclasses__():

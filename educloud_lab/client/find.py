@@ -27,11 +27,13 @@ class Server:
     url : its base URL, ending in ``/``.
     token : sent in ``Authorization``; '' when it asks for none.
     socket : path of its unix socket; None for TCP.
+    log : path of its log, of a broker that was started for scripts; None for a Jupyter server.
     """
 
     url: str
     token: str = field(repr=False)
     socket: str | None = None
+    log: str | None = None
 
 
 def find_server(environ: Mapping[str, str] | None = None, *, pid: int | None = None) -> Server:

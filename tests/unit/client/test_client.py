@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from educloud_lab.client import client as client_module
+from educloud_lab.client import plans, rules
 from educloud_lab.client.client import Client
 from educloud_lab.client.errors import ServerUnreachableError, WaitTimeoutError, error_of
 from educloud_lab.client.find import Server
@@ -171,7 +171,8 @@ def clock(monkeypatch):
             self.now += seconds
 
     made = Clock()
-    monkeypatch.setattr(client_module, "time", made)
+    monkeypatch.setattr(plans, "time", made)
+    monkeypatch.setattr(rules, "time", made)
     return made
 
 

@@ -1,0 +1,72 @@
+"""The way to a server: what httpx is given, and what its answers mean. The same for both clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from educloud_lab.client.errors import ServerUnreachableError, error_of
+from educloud_lab.client.find import Server
+from educloud_lab.client.plans import Ask
+from educloud_lab.wire import models as wire
+
+PREFIX = "educloud/api/v1/"
+
+
+def options(server: Server, timeout_s: float) -> dict[str, Any]:
+    """Return what an httpx client is made with, but its transport."""
+    headers = {"Authorization": f"token {server.token}"} if server.token else {}
+    # trust_env=False: a proxy of the environment knows nothing of our loopback, and must not see tokens.
+    return {"base_url": server.url + PREFIX, "headers": headers, "timeout": timeout_s, "trust_env": False}
+
+
+def sent(ask: Ask[Any]) -> dict[str, Any]:
+    """Return a request as httpx takes it."""
+    request: dict[str, Any] = {"method": ask.method, "url": ask.path}
+    if ask.body is not None:
+        request |= {"content": ask.body.model_dump_json(), "headers": {"Content-Type": "application/json"}}
+    return request
+
+
+def read(server: Server, ask: Ask[Any], answer: httpx.Response) -> BaseModel | None:
+    """Return the answer as the wire model that belongs to the request.
+
+    Raises
+    ------
+    EducloudError
+        The server refused, or the answer is none of ours.
+    """
+    if not answer.is_success:
+        try:
+            problem = wire.ErrorReply.model_validate_json(answer.content).error
+        except ValidationError as error:
+            raise _not_ours(server, answer) from error
+        raise error_of(problem.code, problem.what, problem.kept, problem.next_step)
+    if ask.reply is type(None):
+        return None
+    try:
+        found: BaseModel = ask.reply.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise _not_ours(server, answer) from error
+    return found
+
+
+def unreachable(server: Server, error: httpx.HTTPError) -> ServerUnreachableError:
+    """Return what is said when there was no answer."""
+    what = f"The Jupyter server at {server.url}" if server.log is None else "The broker of scripts"
+    see = "See that it runs" if server.log is None else f"Its log, {server.log}, may say why"
+    return ServerUnreachableError(
+        f"{what} does not answer ({type(error).__name__}).",
+        kept="Machines and volumes do not depend on it.",
+        next_step=f"{see}, then try again.",
+    )
+
+
+def _not_ours(server: Server, answer: httpx.Response) -> ServerUnreachableError:
+    return ServerUnreachableError(
+        f"The server at {server.url} gave an answer that is none of ours (HTTP {answer.status_code}).",
+        next_step="Install the same version of educloud-lab beside the server and beside the kernel, then"
+        " restart the server, not the kernel.",
+    )
