@@ -91,6 +91,9 @@ class BrokerConfig:
     freeze_contact_limit_s: float = 20.0  # a machine that does not answer for so long is not waited for
     restore_limit_s: float = 3600.0  # a volume is copied from a snapshot
     upkeep_s: float = 15.0  # between looks through bin and snapshots
+    record_calls: bool = True  # what jobs call is kept for "What just happened"
+    keep_calls: int = 20  # of so many of a lease's latest jobs
+    forget_calls_s: float = 600.0  # between two times that older ones are forgotten
     grant_s: float = 600.0
     grant_skew_s: float = 60.0
     ssh_port: int = 22

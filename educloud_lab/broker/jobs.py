@@ -28,6 +28,7 @@ from educloud_lab.broker.intents import DIED, unfinished_to
 from educloud_lab.broker.making import let_others
 from educloud_lab.broker.outcomes import Verdict, verdict_for, waiting_text
 from educloud_lab.broker.parts import Parts
+from educloud_lab.broker.recording import Told, read_told
 from educloud_lab.broker.run import Run, StepFunction, Superseded
 from educloud_lab.broker.sessions import begun, ended, without_exemption
 from educloud_lab.domain.errors import EducloudError, StaleClaimError, StoreError, VolumeBusyError, VolumeError
@@ -105,8 +106,7 @@ class Jobs:
         claimed = await parts.transact(lambda tx: self._claim(tx, job_id))
         if claimed is None:
             return
-        job, lease, volume = claimed
-        run = Run(parts, job, lease, volume)
+        run = Run(parts, *claimed)
         try:
             await self._work(run)
         except StaleClaimError:
@@ -118,7 +118,9 @@ class Jobs:
             await run.end()
         parts.kick.ring()
 
-    def _claim(self, tx: Transaction, job_id: str) -> tuple[JobRecord, LeaseRecord, VolumeRecord | None] | None:
+    def _claim(
+        self, tx: Transaction, job_id: str
+    ) -> tuple[JobRecord, LeaseRecord, VolumeRecord | None, Told | None] | None:
         job = tx.claim_job(job_id, self._parts.holder, for_s=self._parts.config.claim_s)
         if job is None:
             return None
@@ -131,7 +133,8 @@ class Jobs:
         if lease.status is not busy:
             lease = replace(lease, status=busy)
             tx.put_lease(lease)
-        return job, lease, tx.volume_of(lease.id)
+        told = read_told(tx, job) if self._parts.config.record_calls else None
+        return job, lease, tx.volume_of(lease.id), told
 
     async def _work(self, run: Run) -> None:
         work = asyncio.create_task(self._steps(run), name=f"job {run.job.id}")
@@ -166,6 +169,7 @@ class Jobs:
 
     async def _steps(self, run: Run) -> None:
         run.check()
+        run.listen("")
         if run.job.kind is JobKind.START:
             await machine.choose_place(run)
         functions, needs = plan(run.job.kind, has_volume=run.has_volume)

@@ -12,9 +12,11 @@ from educloud_lab.broker.clock import wait_event
 from educloud_lab.broker.intents import DIED
 from educloud_lab.broker.pace import TELL
 from educloud_lab.broker.parts import Bell, Parts
+from educloud_lab.broker.recording import Recording, Told, Written, things_of
 from educloud_lab.domain.errors import CloudError, NotFoundError, StaleClaimError
 from educloud_lab.domain.job import JobKind, StepState
 from educloud_lab.domain.lease import Target
+from educloud_lab.ports.calls import CALLS
 from educloud_lab.ports.cloud import CloudView
 from educloud_lab.ports.records import Claim, JobRecord, LeaseRecord, StepRecord, VolumeRecord
 from educloud_lab.ports.store import Transaction
@@ -35,9 +37,18 @@ class Run:
     parts : the broker's ports.
     job : the job as claimed.
     lease, volume : as read with the claim; refreshed by each write.
+    told : calls of former attempts, and ids of the lease's own that neither ``lease`` nor ``volume`` names; None when
+        no calls are kept.
     """
 
-    def __init__(self, parts: Parts, job: JobRecord, lease: LeaseRecord, volume: VolumeRecord | None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        job: JobRecord,
+        lease: LeaseRecord,
+        volume: VolumeRecord | None,
+        told: Told | None = None,
+    ) -> None:
         self.parts = parts
         self.job = job
         self.claim = Claim(job_id=job.id, holder=parts.holder, epoch=job.epoch)
@@ -48,6 +59,7 @@ class Run:
         self._steps: dict[str, StepRecord] = {}
         self._cleanups: list[Callable[[], Awaitable[None]]] = []
         self._bell = parts.nudged.setdefault(lease.id, Bell())
+        self._recording = Recording(job, self._things, told) if told is not None else None
 
     @property
     def volume(self) -> VolumeRecord:
@@ -59,6 +71,13 @@ class Run:
     def _is_superseded(self, lease: LeaseRecord) -> bool:
         # Only a start is given up half-way; a stop that began is finished, whatever is wanted by then.
         return self.job.kind is JobKind.START and lease.target is not Target.RUNNING
+
+    def _things(self) -> set[str]:
+        return things_of(self.lease, self._volume)
+
+    def listen(self, step: str) -> None:
+        """Keep account of what this task, and those that it makes, call from here on."""
+        CALLS.set(self._recording.of(step) if self._recording is not None else None)
 
     @property
     def has_volume(self) -> bool:
@@ -85,12 +104,17 @@ class Run:
         """
         await self.parts.checkpoint(f"commit {label}: before")
 
-        def fenced(tx: Transaction) -> tuple[T, LeaseRecord | None, VolumeRecord | None]:
+        recording = self._recording
+
+        def fenced(tx: Transaction) -> tuple[T, LeaseRecord | None, VolumeRecord | None, Written]:
             tx.check_claim(self.claim)
             result = function(tx)
-            return result, tx.lease(self.lease.id), tx.volume_of(self.lease.id)
+            written = recording.write(tx) if recording is not None else {}
+            return result, tx.lease(self.lease.id), tx.volume_of(self.lease.id), written
 
-        result, lease, volume = await self.parts.transact(fenced)
+        result, lease, volume, written = await self.parts.transact(fenced)
+        if recording is not None:
+            recording.written(written)
         if lease is not None:
             self.lease = lease
             self.superseded = self._is_superseded(lease)
@@ -187,6 +211,7 @@ class Run:
             started = record.started_at or now
             await self._put_step(replace(record, state=StepState.DOING, started_at=started, waiting_for=""))
         TELL.set(partial(self.say, step=name))  # for this step's task and those that it makes
+        self.listen(name)
         await function(self)
         if first:
             record = self._steps[name]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from educloud_lab.domain.errors import CloudError, EducloudError
+from educloud_lab.ports.calls import CALLS, CallSeen
 from educloud_lab.ports.clock import Clock
 from educloud_lab.ports.cloud import Cloud, CloudView
 
@@ -48,6 +49,7 @@ class Sight:
         self._on_health = on_health
         self._began_s = float("-inf")
         self._next: asyncio.Task[CloudView] | None = None
+        self._calls: list[CallSeen] = []  # that the next look makes: all who wait for it hear of them
         self._started = False
         self._number = 0
         self._absent: dict[str, _Absence] = {}
@@ -70,16 +72,24 @@ class Sight:
         while True:
             task = self._next
             if task is None or task.done():
-                task = self._next = asyncio.ensure_future(self._observe())
+                self._calls = []
+                task = self._next = asyncio.ensure_future(self._observe(self._calls))
                 self._started = False
                 fresh = True
             else:
                 fresh = not self._started
-            view = await asyncio.shield(task)
+            calls, recorder = self._calls, CALLS.get()
+            try:
+                view = await asyncio.shield(task)
+            finally:
+                if fresh and recorder is not None and task.done():
+                    for call in calls:
+                        recorder(call)
             if fresh:
                 return view
 
-    async def _observe(self) -> CloudView:
+    async def _observe(self, calls: list[CallSeen]) -> CloudView:
+        CALLS.set(calls.append)  # in this task's own context: not only whoever asked first hears of it
         pause_s = self._began_s + self._period_s - self._clock.monotonic_s()
         if pause_s > 0:
             await self._clock.sleep(pause_s)

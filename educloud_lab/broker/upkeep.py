@@ -117,6 +117,7 @@ class Upkeep:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._last_s = float("-inf")
+        self._forgot_s = parts.clock.monotonic_s()
 
     async def tend(self) -> None:
         """Sweep when it is time."""
@@ -126,3 +127,6 @@ class Upkeep:
         self._last_s = now_s
         if await self._parts.store.transact(lambda tx: sweep(tx, self._parts.course)):
             self._parts.changed.ring()
+        if now_s - self._forgot_s >= self._parts.config.forget_calls_s:
+            self._forgot_s = now_s
+            await self._parts.store.transact(lambda tx: tx.drop_old_calls(keep=self._parts.config.keep_calls))

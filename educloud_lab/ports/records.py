@@ -24,6 +24,7 @@ from educloud_lab.domain.job import (
 )
 from educloud_lab.domain.lease import LeaseKey, Problem, Status, Target
 from educloud_lab.domain.profile import MachineProfile
+from educloud_lab.ports.calls import CallOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +239,28 @@ class AuditRecord:
     subject: str = ""  # the id in the cloud, where there is one
     result: str = "ok"  # "ok", or an error's code
     detail: str = ""  # for people; never a secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """One call to the cloud that a job made, or several looks that found the same. Holds no secret."""
+
+    job_id: str
+    number: int  # within the job, from 0
+    lease_id: str
+    at: datetime
+    last_at: datetime  # of the last one of ``times``
+    times: int = 1
+    left_out: int = 0  # calls after this one that are not kept at all
+    step: str = ""  # the step's name; '' before the first
+    operation: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    duration_ms: int = 0  # of the last one
+    outcome: CallOutcome
+    answer: Mapping[str, str] = field(default_factory=dict)  # what concerns this lease, of the last one
+    error_code: str = ""
+    error: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

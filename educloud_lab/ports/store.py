@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from educloud_lab.domain.lease import LeaseKey
 from educloud_lab.ports.records import (
     AuditRecord,
+    CallRecord,
     Claim,
     JobRecord,
     LeaseRecord,
@@ -143,6 +144,18 @@ class Transaction(Protocol):
         self, *, course: str, lease_id: str | None = None, before_id: int | None = None, limit: int = 100
     ) -> Sequence[AuditRecord]:
         """List the newest records first; those older than ``before_id`` when that is given."""
+
+    def put_calls(self, calls: Sequence[CallRecord]) -> None:
+        """Insert or replace by job and number, without moving the version."""
+
+    def calls(self, job_id: str) -> Sequence[CallRecord]:
+        """List the calls of a job in their order."""
+
+    def jobs_with_calls(self, lease_id: str, *, limit: int) -> Sequence[JobRecord]:
+        """List the lease's newest jobs of which calls are kept, newest first."""
+
+    def drop_old_calls(self, *, keep: int) -> int:
+        """Forget the calls of all but each lease's newest jobs that have any; return how many jobs lost theirs."""
 
     def queued_jobs(self) -> Sequence[JobRecord]:
         """List jobs in flight that wait for room in the cloud, by queue and then first come first served."""

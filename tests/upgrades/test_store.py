@@ -55,6 +55,8 @@ async def test_it_opens_and_keeps_everything(dump, tmp_path):
         [1, 2, 1] if later else [0] * 3
     )
     assert (lease.finding is not None, lease.exempt_reason) == (later, "exam" if later else "")
+    calls = await store.transact(lambda tx: tx.calls(job.id))
+    assert ("RunInstances" in [call.operation for call in calls]) is (dump.stem >= "store-0003")
     await store.close()
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)

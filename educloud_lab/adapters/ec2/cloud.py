@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,7 +60,7 @@ class Ec2Cloud:
     def __init__(self, endpoint: Endpoint, *, threads: int = 4) -> None:
         self._endpoint = endpoint
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ec2")
-        self._groups: set[str] = set()  # found whole, or made so
+        self._groups: dict[str, tuple[int, ...]] = {}  # found with these ports, or made so
         self._clock = CloudClock()
         self._tags_with_creation = True  # until the cloud says that it does not know them
 
@@ -74,7 +75,8 @@ class Ec2Cloud:
             with translated():
                 return function(self._clock.watch(ec2_client(self._endpoint)))
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        # With this task's context, so that whoever listens to its calls hears of this one.
+        return await asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, work)
 
     async def observe(self) -> CloudView:
         """Look at all instances and volumes of the account: two calls, side by side."""
@@ -142,13 +144,13 @@ class Ec2Cloud:
         """Return how far the cloud's clock was ahead of this computer's at its last answer."""
         return self._clock.offset_s
 
-    async def ensure_group(self, name: str) -> None:
-        """See to it that the group exists and lets SSH and ICMP in; looked at once in this object's life."""
+    async def ensure_group(self, name: str, ports: tuple[int, ...] = ()) -> None:
+        """See to it that the group exists and lets SSH, ICMP and these ports in; looked at when the ports are new."""
         from educloud_lab.adapters.ec2.groups import ensure_group
 
-        if name not in self._groups:
-            await ensure_group(self._call, name, self._endpoint.front_end)
-            self._groups.add(name)
+        if self._groups.get(name) != ports:
+            await ensure_group(self._call, name, self._endpoint.front_end, ports)
+            self._groups[name] = ports
 
     async def run_instance(self, spec: RunSpec, *, client_token: str) -> InstanceSeen:
         """Run one instance; the same token gives the same instance.
@@ -179,8 +181,7 @@ class Ec2Cloud:
             if spec.group not in self._groups:
                 raise
             # Somebody deleted the group, or the cloud is a new one: what was known of it is not true any more.
-            self._groups.discard(spec.group)
-            await self.ensure_group(spec.group)
+            await self.ensure_group(spec.group, self._groups.pop(spec.group))
             answer, tagged = await self._tagged("instance", spec.tags, run)
         item = answer["Instances"][0]
         if not tagged:

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from educloud_lab.adapters.ec2.recording import watch
+
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
 
@@ -80,4 +82,5 @@ def ec2_client(endpoint: Endpoint) -> EC2Client:
             ),
         )
         client.meta.events.register("before-call.ec2.CreateVolume", without_client_token)
+        watch(client)
     return client

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from educloud_lab.domain.errors import SchemaError
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest revision; a test compares it with the scripts. Named here so that a start needs no import of alembic."""
 
 

@@ -17,6 +17,7 @@ from educloud_lab.domain.job import (
     VolumeStage,
 )
 from educloud_lab.domain.lease import Status, Target
+from educloud_lab.ports.calls import CallOutcome
 
 metadata = MetaData()
 
@@ -267,3 +268,25 @@ buckets = Table(
     Column("at", UtcTime, nullable=False),
 )
 """How many calls may be made now, counted for all brokers on this store together."""
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("lease_id", String(32), ForeignKey("leases.id"), nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("left_out", Integer, nullable=False),
+    Column("step", String(32), nullable=False),
+    Column("operation", String(64), nullable=False),
+    Column("parameters", Texts, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("outcome", Word(CallOutcome), nullable=False),
+    Column("answer", Texts, nullable=False),
+    Column("error_code", String(160), nullable=False),
+    Column("error", Text, nullable=False),
+    Column("request_id", String(64), nullable=False),
+)
+"""Calls that jobs made to the cloud, of the latest jobs only."""

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, sele
 from sqlalchemy.exc import IntegrityError
 
 from educloud_lab.adapters.sqlstore import tables as t
+from educloud_lab.adapters.sqlstore.calls import SqlCalls
 from educloud_lab.adapters.sqlstore.keys import Sealer
 from educloud_lab.adapters.sqlstore.rows import from_row, insert_missing, to_row, upsert, upsert_row
 from educloud_lab.domain.errors import ConflictError, StaleClaimError
@@ -44,7 +45,7 @@ def database_now(connection: Connection) -> datetime:
     return datetime.fromisoformat(stamp).replace(tzinfo=UTC)
 
 
-class SqlTransaction:
+class SqlTransaction(SqlCalls):
     """See :class:`educloud_lab.ports.store.Transaction`.
 
     Parameters
