@@ -8,15 +8,14 @@ import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
-from educloud_lab.broker import grants, snapshot
+from educloud_lab.broker import grants, profiles, snapshot
 from educloud_lab.broker.auditing import Seldom, audit
 from educloud_lab.broker.clock import wait_event
 from educloud_lab.broker.config import BrokerConfig
 from educloud_lab.broker.doctor import Doctor
-from educloud_lab.broker.intents import new_id, want
+from educloud_lab.broker.intents import want
 from educloud_lab.broker.jobs import Jobs
 from educloud_lab.broker.limits import Limits
 from educloud_lab.broker.oversight import Oversight
@@ -27,20 +26,18 @@ from educloud_lab.broker.reconciler import Reconciler
 from educloud_lab.broker.sight import Sight, snapshot_sight
 from educloud_lab.broker.timekeeper import Timekeeper
 from educloud_lab.broker.volumes import Volumes
-from educloud_lab.domain import naming
-from educloud_lab.domain.errors import ConfirmationError, ConflictError, EducloudError, NotFoundError, ProfileError
+from educloud_lab.domain.errors import ConfirmationError, ConflictError, EducloudError
 from educloud_lab.domain.job import TARGET_OF, JobKind
 from educloud_lab.domain.lease import LeaseKey, Status, Target
 from educloud_lab.domain.profile import MachineProfile
 from educloud_lab.ports.clock import Clock
 from educloud_lab.ports.cloud import Cloud
-from educloud_lab.ports.records import LeaseRecord, VolumeRecord
+from educloud_lab.ports.records import LeaseRecord
 from educloud_lab.ports.shell import Authority, Frontend, Grant, Shell
 from educloud_lab.ports.store import Store, Transaction
 from educloud_lab.wire import models as wire
 
 _log = logging.getLogger(__name__)
-_GIB = 1024**3
 _USER_CA = "user-ca"
 _CONSOLE_S = 600.0  # an open console asks every few seconds: one line of the audit log for each time so long
 
@@ -176,78 +173,22 @@ class Broker:
     def _own(self, tx: Transaction, person: str, lease_id: str) -> LeaseRecord:
         return own_lease(tx, self._parts, person, lease_id)
 
-    def _profile(self, name: str) -> MachineProfile:
-        profile = next((profile for profile in self._profiles if profile.name == name), None)
-        if profile is None:
-            for error in self._profile_problems:
-                if isinstance(error, ProfileError) and name in error.what:
-                    raise error
-            known = ", ".join(sorted(profile.name for profile in self._profiles)) or "none"
-            raise NotFoundError(
-                f"There is no machine profile '{name}' (there is: {known}).",
-                next_step="Check the name in the notebook's metadata.",
-            )
-        if profile.volume is not None and not naming.is_mount_point(profile.volume.mount_point):
-            raise ProfileError(f"The mount point of machine profile '{name}' is not a plain absolute path.")
-        return profile
-
     async def ensure_lease(self, person: str, request: wire.LeaseRequest) -> wire.Lease:
         """Return the lease of (course, lab, person, slot), made when it does not exist; starts it when asked to."""
-        profile = self._profile(request.machine_profile)
+        profile = profiles.find(self._profiles, self._profile_problems, request.machine_profile)
         key = LeaseKey(course=self._parts.course, lab=request.lab, person=person, slot=request.slot)
 
         def ensure(tx: Transaction) -> wire.Lease:
             lease = tx.lease_by_key(key)
             if lease is None:
-                lease = self._new_lease(tx, key, profile)
+                lease = profiles.new_lease(tx, key, profile)
             elif lease.profile != profile:
-                lease = self._with_profile(tx, lease, profile)
+                lease = profiles.take_over(tx, lease, profile)
             if request.start:
                 lease = want(tx, lease, Target.RUNNING, who=person)
             return snapshot.wire_lease(tx, self._parts, tx.lease(lease.id) or lease)
 
         return await self._changing(ensure)
-
-    def _new_lease(self, tx: Transaction, key: LeaseKey, profile: MachineProfile) -> LeaseRecord:
-        now = tx.now()
-        lease = LeaseRecord(
-            id=new_id(),
-            course=key.course,
-            lab=key.lab,
-            person=key.person,
-            slot=key.slot,
-            profile=profile,
-            created_at=now,
-            updated_at=now,
-        )
-        tx.put_lease(lease)
-        if profile.volume is not None:
-            tx.put_volume(
-                VolumeRecord(
-                    id=new_id(),
-                    lease_id=lease.id,
-                    size_bytes=profile.volume.size_gib * _GIB,
-                    mount_point=profile.volume.mount_point,
-                    device=profile.volume.device,
-                )
-            )
-        return lease
-
-    def _with_profile(self, tx: Transaction, lease: LeaseRecord, profile: MachineProfile) -> LeaseRecord:
-        """Take over another profile or revision where no machine exists that was made from the old one."""
-        # A token that was never sent made nothing: a start that failed over its profile follows the mended one.
-        exists = lease.token_sent or lease.instance_id is not None or tx.job_in_flight(lease.id) is not None
-        if exists and lease.profile.name != profile.name:
-            raise ConflictError(
-                f"The machine of this lab was made from the machine profile '{lease.profile.name}'.",
-                kept="Nothing was changed.",
-                next_step="Delete the machine first (the data volume stays), or use another slot.",
-            )
-        if exists:
-            return lease  # a new revision counts from the next machine on
-        lease = replace(lease, profile=profile)
-        tx.put_lease(lease)
-        return lease
 
     async def _changing(self, function: Callable[[Transaction], wire.Lease]) -> wire.Lease:
         lease = await self._parts.transact(function)
@@ -260,7 +201,7 @@ class Broker:
             lease = self._own(tx, person, lease_id)
             profile = next((each for each in self._profiles if each.name == lease.profile.name), lease.profile)
             if kind is JobKind.START and profile != lease.profile:
-                lease = self._with_profile(tx, lease, profile)
+                lease = profiles.take_over(tx, lease, profile)
             return snapshot.wire_lease(tx, self._parts, want(tx, lease, TARGET_OF[kind], who=person))
 
         return await self._changing(change)

@@ -80,12 +80,16 @@ def lines_name(lease: LeaseRecord) -> str:
 
 
 def lines(parts: Parts, lease: LeaseRecord, *, person: bool) -> list[str]:
-    """Return the front end's lines: exactly this machine's address, for the broker and (when asked) the person."""
+    """Return the front end's lines, for the broker and (when asked) the person.
+
+    They lead to exactly this machine: to its SSH server, and to the ports that its machine profile opens.
+    """
     principals = [naming.broker_principal(lease.id, lease.generation)]
     if person:
         principals.insert(0, naming.lease_principal(lease.id, lease.generation))
-    where = f"{lease.address}:{parts.config.ssh_port}"
+    ports = [parts.config.ssh_port, *(port for port in lease.profile.ports if port != parts.config.ssh_port)]
+    where = ",".join(f'permitopen="{lease.address}:{port}"' for port in ports)
     return [
-        f'restrict,port-forwarding,permitopen="{where}",cert-authority,principals="{principal}" {parts.ca().public}'
+        f'restrict,port-forwarding,{where},cert-authority,principals="{principal}" {parts.ca().public}'
         for principal in principals
     ]

@@ -109,6 +109,7 @@ async def boot(run: Run) -> None:
                 if asked_s is None:
                     await queue.admit(run)
                 asked_s = now_s
+                await _ensure_group(run)
                 run.notes["launched"] = True
                 await queue.ask(run, "start-instance", partial(parts.cloud.start_instance, seen.instance_id))
         elif seen.state is InstanceState.PENDING:
@@ -169,9 +170,9 @@ async def _launch(run: Run) -> InstanceSeen | None:
             broker=naming.broker_principal(lease.id, lease.generation),
         ),
         tags=instance_tags(parts.deployment, lease),
-        group=naming.group_name(parts.deployment),
+        group=naming.group_name(parts.deployment, lease.profile.name),
     )
-    await run.outside("ensure-group", lambda: parts.cloud.ensure_group(spec.group))
+    await _ensure_group(run)
     if not lease.token_sent:
         await run.put_lease("instance intent", token_sent=True)
     run.check()
@@ -186,6 +187,13 @@ async def _launch(run: Run) -> InstanceSeen | None:
         raise
     await note(run, seen, image=image)
     return seen
+
+
+async def _ensure_group(run: Run) -> None:
+    """See to the group before each start: a sleeping machine stays in its group, whose ports may have changed."""
+    parts, profile = run.parts, run.lease.profile
+    name = naming.group_name(parts.deployment, profile.name)
+    await run.outside("ensure-group", lambda: parts.cloud.ensure_group(name, profile.ports))
 
 
 async def _image(run: Run, lease: LeaseRecord) -> ImageSeen:

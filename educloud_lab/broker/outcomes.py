@@ -31,6 +31,7 @@ VERDICTS: Final[dict[type[errors.EducloudError], tuple[Verdict, Verdict]]] = {
     errors.NotFoundError: (_F, _F),
     errors.ConflictError: (_F, _F),
     errors.ConfirmationError: (_F, _F),
+    errors.ProfileRetiredError: (_F, _F),
     errors.CloudError: (_L, _R),
     errors.CloudUnreachableError: (_R, _R),
     errors.CloudAuthError: (_F, _R),

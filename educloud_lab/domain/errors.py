@@ -7,7 +7,8 @@
     |  '- ProfileError                a machine profile file is wrong
     |- NotFoundError                  no such thing, or none of yours: the two look alike (I6)
     |- ConflictError                  the thing is not in a state that allows this
-    |  '- ConfirmationError           a destructive action without its typed confirmation
+    |  |- ConfirmationError           a destructive action without its typed confirmation
+    |  '- ProfileRetiredError         no new machines are made from this machine profile
     |- CloudError                     the cloud did not do it
     |  |- CloudUnreachableError       no answer, or none that can be read: the effect is UNKNOWN (I5)
     |  |- CloudAuthError              credentials or clock refused
@@ -91,6 +92,12 @@ class ConfirmationError(ConflictError):
     """A destructive action came without its typed confirmation."""
 
     code = "confirmation-needed"
+
+
+class ProfileRetiredError(ConflictError):
+    """No new machines are made from this machine profile; those that exist stay."""
+
+    code = "profile-retired"
 
 
 class CloudError(EducloudError):

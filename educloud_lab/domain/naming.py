@@ -34,9 +34,18 @@ def client_token(deployment: str, key: LeaseKey, generation: int) -> str:
     return (TOKEN_PREFIX + digest)[:TOKEN_LENGTH]
 
 
-def group_name(deployment: str) -> str:
-    """Return the name of the security group that a deployment's machines are in."""
-    return f"educloud-{deployment}"
+def group_name(deployment: str, profile: str = "") -> str:
+    """Return the name of the security group that a deployment's machines of one machine profile are in.
+
+    Without a profile: the group of machines made before each profile had its own.
+    """
+    return f"educloud-{deployment}" + (f"-{profile}" if profile else "")
+
+
+def is_group_of(deployment: str, group: str) -> bool:
+    """Say whether a security group is one of :func:`group_name`."""
+    own = group_name(deployment)
+    return group == own or group.startswith(own + "-")
 
 
 def lease_principal(lease_id: str, generation: int) -> str:

@@ -145,7 +145,7 @@ def _bare_instance(thing: Thing, known: Known) -> Judgement:
         for generation in range(last, max(0, last - _GENERATIONS_TRIED), -1):
             if naming.client_token(known.deployment, lease.key, generation) == thing.client_token:
                 return _earlier(lease, generation)
-    if naming.group_name(known.deployment) in thing.groups:
+    if any(naming.is_group_of(known.deployment, group) for group in thing.groups):
         return Judgement(Standing.ORPHAN, _NO_LEASE)
     return Judgement(Standing.UNPROVEN, UNNAMED)
 

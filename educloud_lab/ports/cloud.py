@@ -198,11 +198,12 @@ class Cloud(Protocol):
         Good to about a second: the answer's ``Date`` tells no fractions.
         """
 
-    async def ensure_group(self, name: str) -> None:
+    async def ensure_group(self, name: str, ports: tuple[int, ...] = ()) -> None:
         """See to it that the account has a security group of this name that lets SSH (tcp 22) and ICMP in.
 
+        Besides these it lets in exactly the TCP ``ports``: others that it let in from the same network are closed.
         Repeatable, by any number of processes at once. Clouds let nothing in to a machine that no rule of its groups
-        lets in. A group that was found whole is not looked at again by the same process.
+        lets in. A group that was found so is not looked at again by the same process for the same ports.
         """
 
     async def run_instance(self, spec: RunSpec, *, client_token: str) -> InstanceSeen:

@@ -21,6 +21,7 @@ STATUS: dict[type[errors.EducloudError], HTTPStatus] = {
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.ConfirmationError: HTTPStatus.CONFLICT,
+    errors.ProfileRetiredError: HTTPStatus.CONFLICT,
     errors.CloudError: HTTPStatus.BAD_GATEWAY,
     errors.CloudUnreachableError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CloudAuthError: HTTPStatus.BAD_GATEWAY,

@@ -445,6 +445,50 @@ async def test_the_group_lets_ssh_and_ping_in_whoever_was_quicker(ec2_side):
         cloud.close()
 
 
+async def opened(side, name, *ports):
+    return {port for port in ports if await side.cloud.lets_in(name, port)}
+
+
+async def test_the_ports_of_a_group_are_opened_and_closed_and_nothing_else(side):
+    await side.cloud.ensure_group("educloud-ab12-web", (80, 8080))
+    await side.cloud.ensure_group("educloud-ab12-tiny")
+    web = await side.running(group="educloud-ab12-web", token="web")
+    plain = await side.running(group="educloud-ab12-tiny", token="plain")
+    assert await opened(side, web.instance_id, 22, 80, 443, 8080) == {22, 80, 8080}
+    assert await opened(side, plain.instance_id, 22, 80, 443, 8080) == {22}
+    await side.cloud.ensure_group("educloud-ab12-web", (80, 443))
+    assert await opened(side, web.instance_id, 22, 80, 443, 8080) == {22, 80, 443}
+    await side.cloud.ensure_group("educloud-ab12-web")
+    assert await opened(side, web.instance_id, 22, 80, 443, 8080) == {22}
+
+
+async def test_a_group_that_was_looked_at_costs_no_call(ec2_side, monkeypatch):
+    await ec2_side.cloud.ensure_group("educloud-ab12-web", (80,))
+
+    async def refuse(function):
+        raise AssertionError
+
+    with monkeypatch.context() as changed:
+        changed.setattr(ec2_side.cloud, "_call", refuse)
+        await ec2_side.cloud.ensure_group("educloud-ab12-web", (80,))
+
+
+async def test_ports_of_a_group_are_opened_and_closed_whoever_was_quicker(ec2_side):
+    others = [Ec2Cloud(ec2_side.endpoint) for _ in range(3)]
+    clouds = (ec2_side.cloud, *others)
+    await asyncio.gather(*(cloud.ensure_group("educloud-ab12", (80, 443)) for cloud in clouds))
+    assert {rule[1] for rule in await asyncio.to_thread(rules, ec2_side, "educloud-ab12")} == {22, 80, 443, -1}
+    # What a person added stays: a range, and what lets others in than the front end.
+    await asyncio.to_thread(
+        ec2_client(ec2_side.endpoint).authorize_security_group_ingress,
+        GroupName="educloud-ab12", IpProtocol="tcp", FromPort=5000, ToPort=5010, CidrIp="0.0.0.0/0",
+    )  # fmt: skip
+    await asyncio.gather(*(cloud.ensure_group("educloud-ab12", (80,)) for cloud in clouds))
+    assert {rule[1] for rule in await asyncio.to_thread(rules, ec2_side, "educloud-ab12")} == {22, 80, -1, 5000}
+    for cloud in others:
+        cloud.close()
+
+
 async def test_a_group_with_half_of_its_rules_gets_the_other_half(ec2_side):
     def half():
         ec2 = ec2_client(ec2_side.endpoint)

@@ -3,7 +3,7 @@
 import pytest
 
 from educloud_lab.app.machine_profiles import SHIPPED, load_profiles, read_profile
-from educloud_lab.broker.broker import Broker
+from educloud_lab.broker import profiles
 from educloud_lab.domain import naming
 from educloud_lab.domain.errors import ProfileError
 
@@ -33,7 +33,9 @@ def test_the_shipped_profiles_are_good():
         ("debian", "debian", "t2.small", "student", 7200),
         ("tiny", "tiny", "t2.micro", "student", 7200),
         ("tiny-store", "tiny-store", "t2.micro", "student", 7200),
+        ("tiny-web", "tiny", "t2.micro", "student", 7200),
     ]
+    assert {p.name: p.ports for p in found.profiles if p.ports} == {"tiny-web": (80,)}
     for profile in found.profiles:
         assert profile.volume is not None
         assert (profile.volume.size_gib, profile.volume.mount_point) == (1, "/data")
@@ -102,7 +104,7 @@ def test_odd_files(tmp_path):
     (tmp_path / "folder.toml").mkdir()
     put(tmp_path, "notes.txt", "not a profile")
     found = load_profiles(tmp_path)
-    assert {p.name for p in found.profiles} == {"debian", "tiny", "tiny-store"}
+    assert {p.name for p in found.profiles} == {"debian", "tiny", "tiny-store", "tiny-web"}
     assert [problem.what.split("'")[1] for problem in found.problems] == ["Big Name", "bytes", "folder", "huge"]
 
 
@@ -110,13 +112,11 @@ def test_a_bad_file_hides_nobody_and_its_own_name_is_told_on_use(tmp_path):
     put(tmp_path, "good.toml", GOOD)
     put(tmp_path, "bad.toml", "title = 3")
     found = load_profiles(tmp_path)
-    assert {p.name for p in found.profiles} == {"debian", "good", "tiny", "tiny-store"}
-    broker = Broker.__new__(Broker)
-    broker._profiles, broker._profile_problems = found.profiles, found.problems
+    assert {p.name for p in found.profiles} == {"debian", "good", "tiny", "tiny-store", "tiny-web"}
     with pytest.raises(ProfileError, match=r"bad\.toml"):
-        broker._profile("bad")
+        profiles.find(found.profiles, found.problems, "bad")
     for profile in found.profiles:
-        assert broker._profile(profile.name) is profile
+        assert profiles.find(found.profiles, found.problems, profile.name) is profile
         assert naming.is_mount_point(profile.volume.mount_point)
 
 

@@ -40,7 +40,7 @@ async def machine(world, number=1, *, token=None, tagged=True, group="", whose=N
     token = token or f"educloud-{number:055d}"
     named.setdefault("lease_id", f"nobody-{number}")
     if group:
-        world.cloud.groups.add(group)
+        world.cloud.groups[group] = ()
     spec = RunSpec(
         image_id="emi-00000001", instance_type="t2.micro", zone="one", user_data="", group=group,
         tags=tags(world, token, whose=whose, **named) if tagged else {},
