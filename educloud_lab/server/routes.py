@@ -16,6 +16,7 @@ from tornado.web import RequestHandler
 from educloud_lab.server.actions import DeleteHandler, ExtendHandler, StartHandler, StopHandler
 from educloud_lab.server.console import ConsoleHandler
 from educloud_lab.server.hello import HelloHandler
+from educloud_lab.server.kernels import KernelNeedsHandler
 from educloud_lab.server.leases import LeasesHandler
 from educloud_lab.server.limits import ActivityHandler, BusyHandler, EndExemptionHandler, ExemptHandler
 from educloud_lab.server.oversight import AuditHandler, LeaseAuditHandler, OrphansHandler, ReapHandler, ShelfHandler
@@ -35,7 +36,7 @@ from educloud_lab.server.why import WhyHandler
 PREFIX = "educloud/api/v1/"
 """Below the Jupyter server's base URL."""
 
-_PARAMETERS = dict.fromkeys(("lease_id", "snapshot_id", "shelf_id"), r"[A-Za-z0-9-]{1,64}")
+_PARAMETERS = dict.fromkeys(("lease_id", "snapshot_id", "shelf_id", "kernel_id"), r"[A-Za-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,13 @@ class Route:
 
 ROUTES: tuple[Route, ...] = (
     Route("hello", HelloHandler, "GET", "Versions, and why the server half cannot work when it cannot", reply="Hello"),
+    Route(
+        "kernels/{kernel_id}/needs",
+        KernelNeedsHandler,
+        "GET",
+        "What the notebook of a kernel of this server says that its lab needs",
+        reply="LabNeeds",
+    ),
     Route("snapshot", SnapshotHandler, "GET", "Everything that the person may see", reply="Snapshot"),
     Route(
         "leases",
