@@ -29,8 +29,11 @@ FLAGS = [
 TERMINAL_TEXT = """
 () => {
   const texts = [];
+  const widgets = area => {
+    try { return [...window.jupyterapp.shell.widgets(area)]; } catch { return []; }  // not every shell has every area
+  };
   for (const area of ['main', 'down', 'right']) {
-    for (const widget of window.jupyterapp.shell.widgets(area)) {
+    for (const widget of widgets(area)) {
       const content = widget.content;
       const term = content && (content._term || (content.terminal && content.terminal._term));
       if (!term) { continue; }
