@@ -68,6 +68,11 @@ class Educloud(Configurable):
         12 * 3600, min=60, max=30 * 86400, help="Longest session that a machine profile may give, in seconds."
     ).tag(config=True)
 
+    record_calls = Bool(
+        True, help='Keep what each action called in the cloud, without secrets, for "What just happened".'
+    ).tag(config=True)
+    keep_calls = Int(20, min=1, max=1000, help="Of so many of each machine's latest actions.").tag(config=True)
+
     @default("home")
     def _default_home(self) -> str:
         return str(default_home())

@@ -85,7 +85,10 @@ async def build_broker(config: Config) -> Broker:
         profiles=found.profiles,
         profile_problems=found.problems,
         config=BrokerConfig(
-            cloud_kind=kind, cloud_name="local cloud" if settings.is_local else settings.cloud_endpoint
+            cloud_kind=kind,
+            cloud_name="local cloud" if settings.is_local else settings.cloud_endpoint,
+            record_calls=settings.record_calls,
+            keep_calls=settings.keep_calls,
         ),
     )
     # The first key pair of a process imports asyncssh: in a thread, so that the loop goes on.

@@ -93,6 +93,26 @@ class DoctorApi(Protocol):
         """Look at everything about the own lease (or one of an overseen course) now, and say what is found."""
 
 
+class AccountsApi(Protocol):
+    """What just happened: what a lease's latest actions called. See :mod:`educloud_lab.broker.accounts`."""
+
+    async def latest(self, person: str, lease_id: str, *, limit: int = 5) -> wire.Accounts:
+        """Return the accounts of the own lease's (or an overseen one's) latest actions, newest first; at most 20."""
+
+
+class ChecksApi(Protocol):
+    """Judges assertions about machines and their cloud. See :mod:`educloud_lab.broker.checks`."""
+
+    async def check(self, person: str, lease_id: str, checks: list[str]) -> wire.CheckReport:
+        """Judge assertions, one a line, about the own machine (or one of an overseen course), now.
+
+        What cannot be seen is unknown, never failed; a line that is not understood says what it is most like.
+        """
+
+    async def machines(self, person: str, lab: str) -> wire.LabMachines:
+        """List everybody's machines of a lab. For those who oversee the course."""
+
+
 class BrokerApi(Protocol):
     """The broker's use cases."""
 
@@ -111,6 +131,14 @@ class BrokerApi(Protocol):
     @property
     def doctor(self) -> DoctorApi:
         """Why a machine hangs."""
+
+    @property
+    def checks(self) -> ChecksApi:
+        """Assertions about machines."""
+
+    @property
+    def accounts(self) -> AccountsApi:
+        """What just happened."""
 
     async def open(self) -> None:
         """Open the store (upgrading it), make the authority, start reconciling."""

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
 from educloud_lab.broker import grants, profiles, snapshot
+from educloud_lab.broker.accounts import Accounts
 from educloud_lab.broker.auditing import Seldom, audit
+from educloud_lab.broker.checks.use import Checks
 from educloud_lab.broker.clock import wait_event
 from educloud_lab.broker.config import BrokerConfig
 from educloud_lab.broker.doctor import Doctor
@@ -105,6 +107,8 @@ class Broker:
         self.volumes = Volumes(self._parts)
         self.oversight = Oversight(self._parts)
         self.doctor = Doctor(self._parts)
+        self.checks = Checks(self._parts)
+        self.accounts = Accounts(self._parts)
         self._reconciler = Reconciler(self._parts, Jobs(self._parts).attempt, lambda: self._watchers)
 
     async def open(self) -> None:

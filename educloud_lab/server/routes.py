@@ -14,11 +14,14 @@ from typing import Any
 from tornado.web import RequestHandler
 
 from educloud_lab.server.actions import DeleteHandler, ExtendHandler, StartHandler, StopHandler
+from educloud_lab.server.calls import CallsHandler
+from educloud_lab.server.checks import ChecksHandler, LabMachinesHandler
 from educloud_lab.server.console import ConsoleHandler
 from educloud_lab.server.hello import HelloHandler
 from educloud_lab.server.kernels import KernelNeedsHandler
 from educloud_lab.server.leases import LeasesHandler
 from educloud_lab.server.limits import ActivityHandler, BusyHandler, EndExemptionHandler, ExemptHandler
+from educloud_lab.server.needs import NeedsHandler
 from educloud_lab.server.oversight import AuditHandler, LeaseAuditHandler, OrphansHandler, ReapHandler, ShelfHandler
 from educloud_lab.server.snapshot import SnapshotHandler
 from educloud_lab.server.socket import SocketHandler
@@ -82,6 +85,14 @@ ROUTES: tuple[Route, ...] = (
         reply="LabNeeds",
     ),
     Route("snapshot", SnapshotHandler, "GET", "Everything that the person may see", reply="Snapshot"),
+    Route(
+        "needs",
+        NeedsHandler,
+        "POST",
+        "Whether what a notebook needs is here; changes nothing",
+        request="NeedsRequest",
+        reply="NeedsReport",
+    ),
     Route(
         "leases",
         LeasesHandler,
@@ -186,11 +197,33 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("leases/{lease_id}/console", ConsoleHandler, "GET", "Console output of the instance", reply="Console"),
     Route(
+        "leases/{lease_id}/checks",
+        ChecksHandler,
+        "POST",
+        "Judge assertions about the machine or its cloud, now; the own one, or one of an overseen course",
+        request="ChecksRequest",
+        reply="CheckReport",
+    ),
+    Route(
+        "lab-machines",
+        LabMachinesHandler,
+        "GET",
+        "Everybody's machines of a lab (`?lab=NAME`); for those who oversee the course",
+        reply="LabMachines",
+    ),
+    Route(
         "leases/{lease_id}/why",
         WhyHandler,
         "GET",
         "Why it hangs, looked up now; the own one, or one of an overseen course",
         reply="Why",
+    ),
+    Route(
+        "leases/{lease_id}/calls",
+        CallsHandler,
+        "GET",
+        "What its latest actions called in the cloud (`?limit=N`); the own one, or one of an overseen course",
+        reply="Accounts",
     ),
     Route(
         "leases/{lease_id}/audit",

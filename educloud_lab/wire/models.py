@@ -17,11 +17,17 @@ from educloud_lab.wire.base import Wire as Wire
 from educloud_lab.wire.calls import Account as Account
 from educloud_lab.wire.calls import Accounts as Accounts
 from educloud_lab.wire.calls import CloudCall as CloudCall
+from educloud_lab.wire.calls import CloudPart as CloudPart
 from educloud_lab.wire.checks import CheckReport as CheckReport
 from educloud_lab.wire.checks import CheckResult as CheckResult
 from educloud_lab.wire.checks import ChecksRequest as ChecksRequest
 from educloud_lab.wire.checks import CheckState as CheckState
+from educloud_lab.wire.checks import LabMachine as LabMachine
+from educloud_lab.wire.checks import LabMachines as LabMachines
 from educloud_lab.wire.needs import LabNeeds as LabNeeds
+from educloud_lab.wire.needs import NeedsRemark as NeedsRemark
+from educloud_lab.wire.needs import NeedsReport as NeedsReport
+from educloud_lab.wire.needs import NeedsRequest as NeedsRequest
 from educloud_lab.wire.needs import VolumeNeed as VolumeNeed
 
 API_VERSION = 1

@@ -26,7 +26,7 @@ export interface components {
       readonly outcome?: string;
       readonly calls: readonly components['schemas']['CloudCall'][];
       /**
-       * @description Calls beyond the limit that are not kept: repeated looks
+       * @description Calls beyond the limit that are not kept
        * @default 0
        */
       readonly left_out?: number;
@@ -34,6 +34,14 @@ export interface components {
     /** @description The accounts of one lease's latest actions, newest first. */
     readonly Accounts: {
       readonly lease_id: string;
+      readonly lab: string;
+      /**
+       * @description Whether calls are kept at all: a setting
+       * @default true
+       */
+      readonly recording?: boolean;
+      /** @default [] */
+      readonly components?: readonly components['schemas']['CloudPart'][];
       readonly accounts: readonly components['schemas']['Account'][];
     };
     /**
@@ -177,6 +185,16 @@ export interface components {
       /** Format: date-time */
       readonly at: string;
       /**
+       * Format: date-time
+       * @description Of the last one of `times`
+       */
+      readonly last_at: string;
+      /**
+       * @description How often it was made: looks that found the same are one entry
+       * @default 1
+       */
+      readonly times?: number;
+      /**
        * @description Title of the job's step that made it
        * @default
        */
@@ -187,6 +205,7 @@ export interface components {
       readonly parameters: {
         readonly [key: string]: string;
       };
+      /** @description Of the last one of `times` */
       readonly duration_ms: number;
       /** @enum {string} */
       readonly outcome: 'ok' | 'refused' | 'lost';
@@ -218,6 +237,24 @@ export interface components {
        * @default []
        */
       readonly parts?: readonly string[];
+      /**
+       * @description The same in words
+       * @default
+       */
+      readonly way?: string;
+    };
+    /** @description A component of the cloud. */
+    readonly CloudPart: {
+      /** @description As in `CloudCall.parts` */
+      readonly part: string;
+      readonly name: string;
+      /** @description What it does in a cloud, for people */
+      readonly does: string;
+      /**
+       * @description What plays this part in the bundled cloud; empty on another cloud
+       * @default
+       */
+      readonly here?: string;
     };
     /** @description Console output of the present instance. */
     readonly Console: {
@@ -349,6 +386,21 @@ export interface components {
       | 'discard'
       | 'return'
       | 'empty';
+    /** @description One person's machine of a lab, for those who oversee the course. */
+    readonly LabMachine: {
+      readonly lease_id: string;
+      readonly person: string;
+      readonly lab: string;
+      readonly slot: string;
+      readonly machine_profile: string;
+      /** @description As of a Lease: ready, asleep, off, ... */
+      readonly phase: string;
+    };
+    /** @description Everybody's machines of a lab. */
+    readonly LabMachines: {
+      readonly lab: string;
+      readonly machines: readonly components['schemas']['LabMachine'][];
+    };
     /** @description The whole of ``metadata.educloud``. */
     readonly LabNeeds: {
       /**
@@ -553,6 +605,41 @@ export interface components {
        * @default
        */
       readonly retired?: string;
+    };
+    /** @description One thing that is not as the lab needs it. */
+    readonly NeedsRemark: {
+      readonly code: string;
+      /**
+       * @description refusal: it cannot work; warning: something of the lab will not; note: good to know
+       * @enum {string}
+       */
+      readonly weight: 'refusal' | 'warning' | 'note';
+      /**
+       * @description Of the metadata; empty: the whole
+       * @default
+       */
+      readonly field?: string;
+      readonly what: string;
+      readonly next_step: string;
+    };
+    /** @description What could be read of a notebook's needs, and what is not as it needs it; the worst first. */
+    readonly NeedsReport: {
+      /**
+       * @description Null when it names no lab or no machine profile
+       * @default null
+       */
+      readonly needs?: components['schemas']['LabNeeds'] | null;
+      /** @description Whether a machine may be offered: nothing was refused */
+      readonly can_start: boolean;
+      readonly remarks: readonly components['schemas']['NeedsRemark'][];
+    };
+    /** @description Say whether what a notebook needs is here. Anything may stand in its metadata. */
+    readonly NeedsRequest: {
+      /**
+       * @description The notebook's `metadata.educloud`, whatever it is
+       * @default null
+       */
+      readonly metadata?: unknown;
     };
     /** @description Something of ours in the cloud that the store does not know. */
     readonly Orphan: {
@@ -828,6 +915,7 @@ export type CheckState = components['schemas']['CheckState'];
 export type ChecksRequest = components['schemas']['ChecksRequest'];
 export type Cloud = components['schemas']['Cloud'];
 export type CloudCall = components['schemas']['CloudCall'];
+export type CloudPart = components['schemas']['CloudPart'];
 export type Console = components['schemas']['Console'];
 export type DeleteRequest = components['schemas']['DeleteRequest'];
 export type ErrorReply = components['schemas']['ErrorReply'];
@@ -840,6 +928,8 @@ export type Hello = components['schemas']['Hello'];
 export type Instance = components['schemas']['Instance'];
 export type Job = components['schemas']['Job'];
 export type JobKind = components['schemas']['JobKind'];
+export type LabMachine = components['schemas']['LabMachine'];
+export type LabMachines = components['schemas']['LabMachines'];
 export type LabNeeds = components['schemas']['LabNeeds'];
 export type Lease = components['schemas']['Lease'];
 export type LeaseRequest = components['schemas']['LeaseRequest'];
@@ -848,6 +938,9 @@ export type LimitKind = components['schemas']['LimitKind'];
 export type LimitWarning = components['schemas']['LimitWarning'];
 export type Limits = components['schemas']['Limits'];
 export type MachineProfile = components['schemas']['MachineProfile'];
+export type NeedsRemark = components['schemas']['NeedsRemark'];
+export type NeedsReport = components['schemas']['NeedsReport'];
+export type NeedsRequest = components['schemas']['NeedsRequest'];
 export type Orphan = components['schemas']['Orphan'];
 export type OrphanReport = components['schemas']['OrphanReport'];
 export type Phase = components['schemas']['Phase'];
