@@ -37,6 +37,20 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext educloud_lab``: give a kernel the magics ``%%vm``, ``%%check`` and their friends."""
+    from educloud_lab.notebook.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext educloud_lab``: take them away again."""
+    from educloud_lab.notebook.magics import unload
+
+    unload(shell)
+
+
 def _jupyter_labextension_paths() -> list[dict[str, str]]:
     return [{"src": "labextension", "dest": "educloud-lab"}]
 

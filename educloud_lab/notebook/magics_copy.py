@@ -1,0 +1,98 @@
+"""Files to a machine and back: one line that grows while they are under way, and stays as the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from glob import glob
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from educloud_lab.notebook import magics_words as words
+from educloud_lab.notebook.magics_screen import LiveText
+
+_WILD = frozenset("*?[")
+_DRAW_S = 0.25
+
+
+def put(machine: Any, names: list[str], *, clock: Callable[[], float] = time.monotonic) -> None:
+    """Send files: all names but the last, to the last; one name alone goes to the home folder.
+
+    Raises
+    ------
+    UsageError
+        There is no such file.
+    EducloudError
+        It did not arrive.
+    """
+    sources, target = _split(names)
+    paths: list[Path] = []
+    for source in sources:
+        expanded = str(Path(source).expanduser())
+        found = [expanded]
+        if _WILD & set(source) and not Path(expanded).exists():
+            found = sorted(glob(expanded))  # noqa: PTH207 - a whole path as a person writes it, absolute or not
+        paths += [Path(name) for name in found if Path(name).is_file()]
+        if not any(Path(name).is_file() for name in found):
+            raise UsageError(f"%vm_put: there is no file {source} here (in {Path.cwd().name}/).")
+    is_folder = target.endswith("/") or (len(paths) > 1 and bool(target))
+    for path in paths:
+        remote = f"{target.rstrip('/')}/{path.name}" if is_folder else target or path.name
+        send = partial(machine.upload, str(path), remote)
+        _transfer(path.name, remote, path.stat().st_size, send, clock)
+
+
+def get(machine: Any, names: list[str], *, clock: Callable[[], float] = time.monotonic) -> None:
+    """Fetch files: all names but the last, to the last; one name alone comes to the notebook's folder.
+
+    Raises
+    ------
+    UsageError
+        The machine's file names hold wildcards, or the folder does not exist here.
+    EducloudError
+        It did not arrive.
+    """
+    sources, target = _split(names)
+    if wild := [source for source in sources if _WILD & set(source)]:
+        raise UsageError(f"%vm_get: {wild[0]}: name each file, or pack them first (tar -czf all.tar.gz …).")
+    here = Path(target).expanduser() if target else Path()
+    is_folder = not target or target.endswith("/") or here.is_dir()
+    if len(sources) > 1 and not is_folder:
+        raise UsageError(f"%vm_get: several files need a folder to go to; {target} is none.")
+    if is_folder and not here.is_dir():
+        raise UsageError(f"%vm_get: there is no folder {target} here.")
+    for source in sources:
+        local = here / PurePosixPath(source).name if is_folder else here
+        _transfer(source, str(local), None, partial(machine.download, source, str(local)), clock)
+
+
+def _split(names: list[str]) -> tuple[list[str], str]:
+    return (names, "") if len(names) == 1 else (names[:-1], names[-1])
+
+
+def _transfer(
+    source: str,
+    target: str,
+    size_bytes: int | None,
+    work: Callable[..., object],
+    clock: Callable[[], float],
+) -> None:
+    shown = LiveText()
+    began_s, drawn_s, moved = clock(), -1.0, size_bytes or 0
+
+    def tell(done_bytes: int, total_bytes: int | None = None) -> None:
+        nonlocal drawn_s, moved
+        moved = done_bytes
+        now_s = clock()
+        if drawn_s < 0 or now_s - drawn_s >= _DRAW_S:
+            drawn_s = now_s
+            shown.draw(words.progress(source, done_bytes, total_bytes or size_bytes, now_s - began_s))
+
+    try:
+        work(progress=tell)
+        shown.draw(words.transferred(source, target, moved, clock() - began_s))
+    finally:
+        shown.end()
