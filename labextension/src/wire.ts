@@ -386,6 +386,7 @@ export interface components {
       | 'discard'
       | 'return'
       | 'empty';
+    readonly JsonValue: unknown;
     /** @description One person's machine of a lab, for those who oversee the course. */
     readonly LabMachine: {
       readonly lease_id: string;
@@ -639,7 +640,7 @@ export interface components {
        * @description The notebook's `metadata.educloud`, whatever it is
        * @default null
        */
-      readonly metadata?: unknown;
+      readonly metadata?: components['schemas']['JsonValue'];
     };
     /** @description Something of ours in the cloud that the store does not know. */
     readonly Orphan: {
@@ -928,6 +929,7 @@ export type Hello = components['schemas']['Hello'];
 export type Instance = components['schemas']['Instance'];
 export type Job = components['schemas']['Job'];
 export type JobKind = components['schemas']['JobKind'];
+export type JsonValue = components['schemas']['JsonValue'];
 export type LabMachine = components['schemas']['LabMachine'];
 export type LabMachines = components['schemas']['LabMachines'];
 export type LabNeeds = components['schemas']['LabNeeds'];

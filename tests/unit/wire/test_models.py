@@ -32,6 +32,11 @@ st.register_type_strategy(wire.VolumeNeed, volumes)
 st.register_type_strategy(
     wire.LabNeeds, st.builds(wire.LabNeeds, **names, course=TEXTS, volumes=st.lists(volumes, max_size=2))
 )
+JSON = st.none() | st.booleans() | st.integers(-99, 99) | TEXTS
+st.register_type_strategy(
+    wire.NeedsRequest,
+    st.builds(wire.NeedsRequest, metadata=JSON | st.lists(JSON, max_size=2) | st.dictionaries(TEXTS, JSON, max_size=2)),
+)
 st.register_type_strategy(
     wire.Job, st.builds(wire.Job, progress=st.floats(0, 1), steps=st.lists(st.builds(wire.Step), max_size=2))
 )
