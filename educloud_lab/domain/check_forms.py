@@ -1,8 +1,8 @@
 """Every form of check, one entry each: what can be written, where it is judged, and an example.
 
 To add one: an entry here, an evaluator of the same name in ``broker.checks`` (decorated with its name), and
-``scripts/generate_checks.py`` for the reference. A test fails for an entry without evaluator, for an example that is not
-understood as its own form, and for one that another form takes away.
+``scripts/generate_checks.py`` for the reference. A test fails for an entry without evaluator, for an example that is
+not understood as its own form, and for one that another form takes away.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ KINDS: Final = {
     "user": Kind(r"[A-Za-z_][A-Za-z0-9_.-]*", "a name of a user or group on the machine", longest=32),
     "host": Kind(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", "a host's name or its IPv4 address"),
     "size": Kind(r"\d{1,6}\s*(?:MiB|GiB|TiB)", "a size in `MiB`, `GiB` or `TiB`", 1, 999999),
-    "tag": Kind(rf"[A-Za-z0-9_.:-]+=(?:{_TEXT}|[^\s\"']+)", "a tag, as `Name=web` or `Name=\"my web\"`"),
+    "tag": Kind(rf"[A-Za-z0-9_.:-]+=(?:{_TEXT}|[^\s\"']+)", 'a tag, as `Name=web` or `Name="my web"`'),
 }
 """By name: what may stand at ``{name}``, or at ``{slot:name}``."""
 
@@ -81,7 +81,7 @@ class Form:
     Parameters
     ----------
     name : its evaluator's name.
-    says, denies : templates: words, ``[words that may be left out]``, ``words|others``, ``{slots}``.
+    says, denies : templates: words, ``[that may be left out]``, ``one|other``, ``(one of|or other)``, ``{slots}``.
     place : where it is judged.
     example : what is shown and suggested; it must be one of this form.
     more : further examples, of ``denies`` too.
@@ -95,10 +95,6 @@ class Form:
     example: str
     more: tuple[str, ...] = ()
     about: str
-
-    def templates(self, denied: bool) -> tuple[str, ...]:
-        """Return the templates that say it, or those that deny it."""
-        return self.denies if denied else self.says
 
 
 def slots_of(template: str) -> dict[str, str]:
@@ -160,11 +156,11 @@ _OWN_MACHINE = (
 _GROUPS = (
     Form(
         name="group-allows-only",
-        says=("[the|your|my] [security] group allows only [port|ports] {ports}",),
+        says=("[the|your|my] [security] group (allows only|only allows) [port|ports] {ports}",),
         place=Place.CLOUD,
         example="the group allows only 22",
         more=("the group allows only 22 and 80",),
-        about="The security groups of your machine let TCP and UDP in at exactly these ports; ping (ICMP) does not count.",
+        about="The security groups of your machine let TCP and UDP in at exactly these ports; ping is let be.",
     ),
     Form(
         name="group-allows",
@@ -177,7 +173,7 @@ _GROUPS = (
     ),
     Form(
         name="named-group-allows-only",
-        says=("[the|a] [security] group {name} allows only [port|ports] {ports}",),
+        says=("[the|a] [security] group {name} (allows only|only allows) [port|ports] {ports}",),
         place=Place.CLOUD,
         example='the group "web" allows only 80 and 443',
         about="The same for a security group of the account, by its name.",

@@ -16,7 +16,7 @@ from typing import Final
 
 from educloud_lab.domain.check_forms import FORMS, KINDS, Form, slots_of
 
-_TOKEN = re.compile(r"\[[^\]]+\]|\{[^}]+\}|\S+")
+_TOKEN = re.compile(r"\[[^\]]+\]|\{[^}]+\}|\([^)]+\)|\S+")
 _QUOTES: Final = str.maketrans({"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'"})
 _BULLET = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
@@ -63,8 +63,9 @@ def parse(text: str) -> Assertion | Unclear:
     if any(not sign.isprintable() for sign in line):
         return Unclear(text, "It holds characters that cannot be printed.", "")
     for form in FORMS:
-        for template, denied in ((template, denied) for denied in (False, True) for template in form.templates(denied)):
-            found = _pattern(template).fullmatch(line)
+        choices = [(template, False) for template in form.says] + [(template, True) for template in form.denies]
+        for template, denied in choices:
+            found = _pattern(template).fullmatch(line + " ")
             if found is None:
                 continue
             values = {name: _bare(value) for name, value in found.groupdict().items() if value is not None}
@@ -77,7 +78,7 @@ def parse(text: str) -> Assertion | Unclear:
 
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
-    """Return the regular expression of a template: words, ``[words that may be left out]`` and ``{slots}``."""
+    """Return a template's regular expression; every word, the last one too, is followed by a space."""
     parts: list[str] = []
     for token in _TOKEN.findall(template):
         if token.startswith("{"):
@@ -86,8 +87,8 @@ def _pattern(template: str) -> re.Pattern[str]:
         elif token.startswith("["):
             parts.append(rf"(?:(?:{_words(token[1:-1])})\s+)?")
         else:
-            parts.append(rf"(?:{_words(token)})\s+")
-    return re.compile("".join(parts).removesuffix(r"\s+"), re.IGNORECASE)
+            parts.append(rf"(?:{_words(token.strip('()'))})\s+")
+    return re.compile("".join(parts), re.IGNORECASE)
 
 
 def _words(text: str) -> str:
@@ -119,7 +120,10 @@ def _nearest(line: str) -> str:
     for form in FORMS:
         for shown in (form.example, *form.more):
             shape = _shape(shown)
-            alike = difflib.SequenceMatcher(None, said, shape).ratio()
+            alike = max(
+                difflib.SequenceMatcher(None, said, shape).ratio(),
+                difflib.SequenceMatcher(None, line.lower(), shown.replace('"', "").lower()).ratio(),
+            )
             common = {word for word in said.split() if len(word) > 3} & set(shape.split())
             alike += 0.08 * len(common)
             if alike > best:

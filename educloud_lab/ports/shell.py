@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal, Protocol
 
 
@@ -157,6 +158,24 @@ class Connection(Protocol):
         """End it and all its channels. Repeatable."""
 
 
+class Way(StrEnum):
+    """What a knock at a port of a machine came to, as seen from where people come in."""
+
+    OPEN = "open"
+    REFUSED = "refused"  # nobody listens there
+    SILENT = "silent"  # no answer, or none that says why
+    CLOSED = "closed"  # the machine's security groups do not let the gateway in
+    NONE = "none"  # the gateway has no way there for this grant: nothing is known
+
+
+@dataclass(frozen=True, slots=True)
+class Knocked:
+    """How a port answered, and the beginning of what it said."""
+
+    way: Way
+    heard: bytes = b""
+
+
 class Shell(Protocol):
     """Makes connections."""
 
@@ -177,6 +196,17 @@ class Shell(Protocol):
         """Return when the machine proved that it holds one of the grant's host keys; nobody logs in.
 
         Raises as `connect`.
+        """
+
+    async def knock(self, grant: Grant, port: int, *, ask: bytes = b"", timeout_s: float = 5.0) -> Knocked:
+        """Connect to a TCP port of the grant's machine through the gateway, say something, and hear at most 32 KiB.
+
+        Nobody logs in at the machine, and nothing that it says is trusted.
+
+        Raises
+        ------
+        MachineUnreachableError, HostKeyError, LoginRefusedError
+            The gateway itself was not reached. (What the machine does is in the answer.)
         """
 
 

@@ -46,3 +46,21 @@ class CheckReport(Wire):
     checked_at: datetime
     passed: int
     results: list[CheckResult]
+
+
+class LabMachine(Wire):
+    """One person's machine of a lab, for those who oversee the course."""
+
+    lease_id: str
+    person: str
+    lab: str
+    slot: str
+    machine_profile: str
+    phase: str = Field(description="As of a Lease: ready, asleep, off, ...")
+
+
+class LabMachines(Wire):
+    """Everybody's machines of a lab."""
+
+    lab: str
+    machines: list[LabMachine]

@@ -68,6 +68,14 @@ class MemoryMachine:
     work_ticks: int = 0
     guard: tuple[int, int] | None = None  # its own timer: sequence, and the end in seconds since 1970
     no_guard: bool = False  # it cannot have one
+    listens: dict[str, bytes] = field(default_factory=dict)  # "*:80" or "host:80": what it says
+    neighbours: set[str] = field(default_factory=set)  # hosts that answer its pings
+    files: dict[str, tuple[str, str, str, str]] = field(default_factory=dict)  # path: kind, owner, mode, content
+    commands: dict[str, tuple[int, str]] = field(default_factory=dict)  # command: status, output
+    processes: list[str] = field(default_factory=list)
+    services: dict[str, str] | None = None  # states by name, None without a service manager
+    packages: set[str] = field(default_factory=set)
+    users: dict[str, set[str]] = field(default_factory=dict)  # name: groups
 
     def boot(self, now_s: float, boot_s: float) -> None:
         """Come up; user data is read on the first boot only."""

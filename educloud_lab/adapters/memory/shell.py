@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
+from educloud_lab.adapters.memory import checking
 from educloud_lab.adapters.memory.cloud import MemoryCloud
 from educloud_lab.adapters.memory.machines import MemoryDisk, MemoryMachine, fake_key
 from educloud_lab.adapters.memory.process import MemoryProcess
@@ -17,7 +19,7 @@ from educloud_lab.broker.scripts import guard as guard_scripts
 from educloud_lab.broker.scripts import presence as presence_scripts
 from educloud_lab.domain.errors import HostKeyError, LoginRefusedError, MachineUnreachableError
 from educloud_lab.domain.naming import disk_serial
-from educloud_lab.ports.shell import Completed, GatewayAddress, Grant, KeyPairText
+from educloud_lab.ports.shell import Completed, GatewayAddress, Grant, KeyPairText, Knocked, Way
 
 
 class MemoryAuthority:
@@ -136,6 +138,18 @@ class MemoryShell:
         """Compare the key that the machine shows."""
         self._reach(grant)
 
+    async def knock(self, grant: Grant, port: int, *, ask: bytes = b"", timeout_s: float = 5.0) -> Knocked:
+        """Say how a port answers from outside: by the gateway's lines, the group's rules, and what listens there."""
+        if self.frontend is None or not self.frontend.allows(replace(grant, port=port)):
+            return Knocked(Way.NONE)
+        machine = self.cloud.machine_at(grant.address)
+        if machine is None:
+            return Knocked(Way.SILENT)
+        if not await self.cloud.lets_in(machine.instance_id, port):
+            return Knocked(Way.CLOSED)
+        found = machine.listens.get(f"*:{port}")
+        return Knocked(Way.REFUSED) if found is None else Knocked(Way.OPEN, found if ask else b"")
+
     def _reach(self, grant: Grant) -> MemoryMachine:
         if self.frontend is not None and not self.frontend.allows(grant):
             raise LoginRefusedError("The gateway does not allow this connection.")
@@ -176,7 +190,7 @@ class MemoryConnection:
         self, script: str, *, arguments: Sequence[str] = (), stdin: bytes = b"", timeout_s: float = 30.0
     ) -> Completed:
         """Do what a script of the broker means."""
-        name, function = _SCRIPTS[script]
+        name, function = _SCRIPTS[script] if script in _SCRIPTS else _asked(script)
         self._break(self._shell.break_before, name)
         if self.closed or self._machine.hung:
             raise MachineUnreachableError("The connection broke.")
@@ -373,6 +387,14 @@ class MemoryPty:
 
 
 _Script = Callable[[MemoryConnection, list[str]], tuple[int, list[str]]]
+
+
+def _asked(script: str) -> tuple[str, _Script]:
+    """Return a script of checks as one of this shell."""
+    name, answer = checking.SCRIPTS[script]
+    return name, lambda connection, arguments: (0, answer(connection._shell.cloud, connection._machine, arguments))
+
+
 _SCRIPTS: dict[str, tuple[str, _Script]] = {
     first_contact.OWN_HOST_KEY: ("own-host-key", MemoryConnection._own_key),
     first_contact.SWITCH_HOST_KEY: ("switch-host-key", MemoryConnection._switch),

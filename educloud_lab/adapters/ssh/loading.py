@@ -13,8 +13,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from educloud_lab.adapters.ssh import connection as connection_module
     from educloud_lab.adapters.ssh import keys as keys_module
+    from educloud_lab.ports.shell import Knocked
 
 _ROOM = "educloud_lab.adapters.ssh"
 
@@ -23,6 +26,12 @@ async def load_connection() -> type[connection_module.AsyncsshConnection]:
     """Return the connection class; the first call imports asyncssh in a worker thread."""
     module = await _load(f"{_ROOM}.connection")
     return cast("type[connection_module.AsyncsshConnection]", module.AsyncsshConnection)
+
+
+async def load_knocking() -> Callable[..., Awaitable[Knocked]]:
+    """Return the function that knocks at a machine's ports; the first call imports asyncssh in a worker thread."""
+    module = await _load(f"{_ROOM}.knocking")
+    return cast("Callable[..., Awaitable[Knocked]]", module.knock)
 
 
 def load_keys() -> type[keys_module.Keys]:

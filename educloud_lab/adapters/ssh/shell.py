@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from educloud_lab.adapters.ssh.loading import load_connection
-from educloud_lab.ports.shell import Connection, Grant
+from educloud_lab.adapters.ssh.loading import load_connection, load_knocking
+from educloud_lab.ports.shell import Connection, Grant, Knocked
 
 
 class AsyncsshShell:
@@ -36,3 +36,14 @@ class AsyncsshShell:
         """
         connection = await load_connection()
         await connection.check_host_key(grant, timeout_s=timeout_s)
+
+    async def knock(self, grant: Grant, port: int, *, ask: bytes = b"", timeout_s: float = 5.0) -> Knocked:
+        """Connect to a port of the machine through the gateway, say something, and hear at most 32 KiB.
+
+        Raises
+        ------
+        MachineUnreachableError, HostKeyError, LoginRefusedError, ShellError
+            The gateway itself was not reached.
+        """
+        knock = await load_knocking()
+        return await knock(grant, port, ask=ask, timeout_s=timeout_s)
