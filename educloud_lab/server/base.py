@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,12 +24,15 @@ from educloud_lab.server.desk import SETTING, Desk
 from educloud_lab.server.errors import refusal_of, status_of
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
     Body = TypeVar("Body", bound=BaseModel)
 
 MAX_BODY_BYTES = 64 * 1024
 """The largest request of ours is a few hundred bytes."""
+
+LAST_ASKED = "educloud_last_activity"
+"""Setting with the time of the latest request; Jupyter Server's own idle limit counts settings of such names."""
 
 _MAX_LOGGED_CHARACTERS = 200
 
@@ -57,6 +61,7 @@ class Guard(JupyterHandler):
 
     async def prepare(self, *args: Any, **kwargs: Any) -> None:
         """Let only allowed requests through to the verbs."""
+        self.settings[LAST_ASKED] = datetime.now(UTC)
         await super().prepare(*args, **kwargs)  # host, user, XSRF, origin: Jupyter Server's own checks
         if self._finished:  # an identity provider may have answered already (a redirect to its login page)
             return
@@ -148,21 +153,26 @@ class RestHandler(Guard, APIHandler):
         BadInputError
             It is not JSON, or a field is missing, unknown or out of bounds; says which.
         """
-        from pydantic import ValidationError
+        from pydantic import ValidationError as Invalid
 
         try:
             return model.model_validate_json(self.request.body)
-        except ValidationError as error:
-            # The value itself is left out: it may be long, and it comes back to whoever sent it only.
-            faults = "; ".join(
-                f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {fault['msg']}"
-                for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]
-            )
+        except Invalid as error:
             raise BadInputError(
-                f"The request is not a {model.__name__}: {faults[:1000]}.", kept="Nothing was changed."
+                f"The request is not a {model.__name__}: {faults_of(error)}.", kept="Nothing was changed."
             ) from error
 
     def reply(self, model: BaseModel) -> None:
         """Answer with one of the wire's shapes."""
         self.set_header("Cache-Control", "no-store")
         self.finish(model.model_dump_json())
+
+
+def faults_of(error: ValidationError) -> str:
+    """Return which fields are wrong and why, for people."""
+    # The value itself is left out: it may be long, and it comes back to whoever sent it only.
+    faults = "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {fault['msg']}"
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]
+    )
+    return faults[:1000]
