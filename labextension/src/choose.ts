@@ -78,6 +78,15 @@ export function readChoice(data: unknown): ILabChoice | null {
   };
 }
 
+/** Whether a notebook's metadata asks for what each action did. */
+export function readShowCalls(data: unknown): boolean {
+  return (
+    typeof data === 'object' &&
+    data !== null &&
+    (data as Record<string, unknown>).show_calls === true
+  );
+}
+
 /**
  * The lab that a panel shows: what its payload names, and for the rest what the notebook names. The machine profile is
  * empty when neither names one: an existing lease can still be shown.

@@ -7,6 +7,7 @@ import type { ServerConnection } from '@jupyterlab/services';
 import { pathOf, request } from './request';
 import type { Wish } from './tokens';
 import type {
+  Accounts,
   AuditPage,
   Console,
   DeleteRequest,
@@ -29,6 +30,7 @@ export interface ICloudClient {
   wish(leaseId: string, wish: Wish): Promise<void>;
   console(leaseId: string): Promise<Console>;
   why(leaseId: string): Promise<Why>;
+  accounts(leaseId: string): Promise<Accounts>;
   audit(options: { leaseId?: string; before?: number }): Promise<AuditPage>;
   orphans(): Promise<OrphanReport>;
   reap(dryRun: boolean): Promise<OrphanReport>;
@@ -77,6 +79,10 @@ export class CloudClient implements ICloudClient {
 
   why(leaseId: string): Promise<Why> {
     return request(pathOf('leases', leaseId, 'why'), this.serverSettings);
+  }
+
+  accounts(leaseId: string): Promise<Accounts> {
+    return request(pathOf('leases', leaseId, 'calls'), this.serverSettings);
   }
 
   audit(options: { leaseId?: string; before?: number }): Promise<AuditPage> {

@@ -4,6 +4,7 @@
 
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
+import { callsPlugin } from './plugins/calls';
 import { commandsPlugin } from './plugins/commands';
 import { consolePlugin } from './plugins/console';
 import { doctorPlugin } from './plugins/doctor';
@@ -26,6 +27,7 @@ const plugins: JupyterFrontEndPlugin<any>[] = [
   settingsPlugin,
   managerPlugin,
   finderPlugin,
+  callsPlugin,
   sidebarPlugin,
   commandsPlugin,
   terminalsPlugin,

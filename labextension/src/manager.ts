@@ -21,6 +21,7 @@ import {
 } from './tokens';
 import {
   API_VERSION,
+  type Accounts,
   type AuditPage,
   type Console,
   type Lease,
@@ -174,6 +175,10 @@ export class CloudModel implements ICloudModel {
 
   why(leaseId: string): Promise<Why> {
     return this._client.why(leaseId);
+  }
+
+  accounts(leaseId: string): Promise<Accounts> {
+    return this._client.accounts(leaseId);
   }
 
   audit(options: { leaseId?: string; before?: number }): Promise<AuditPage> {

@@ -7,6 +7,7 @@ import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 
 import type {
+  Accounts,
   Action,
   AuditPage,
   BinItem,
@@ -141,6 +142,8 @@ export interface ICloudModel extends IDisposable {
   console(leaseId: string): Promise<Console>;
   /** Why a machine hangs, looked up now. */
   why(leaseId: string): Promise<Why>;
+  /** What its latest actions called in the cloud, newest first. */
+  accounts(leaseId: string): Promise<Accounts>;
   /** The audit log of a lease, or of the course; entries before an id. For those who oversee it. */
   audit(options: { leaseId?: string; before?: number }): Promise<AuditPage>;
   /** What was found in the cloud without owner. For those who oversee the course. */
@@ -169,6 +172,8 @@ export interface ILabFinder {
   current(): ILabChoice | null;
   /** The lab of the notebook that holds this node, if it names one. */
   around(node: Node): ILabChoice | null;
+  /** Whether an open notebook of a lab says (`show_calls`) that what each action did is to be shown. */
+  asksForCalls(lab: string): boolean;
 }
 
 export const ILabFinder = new Token<ILabFinder>(
@@ -186,10 +191,25 @@ export interface ICloudSettings {
   readonly defaultProfile: string;
   /** Whether terminals acknowledge what they have shown, so that a flood cannot pile up. */
   readonly terminalFlowControl: boolean;
+  /** Whether cards show what each action called in the cloud, whatever the notebooks say. */
+  readonly showCalls: boolean;
   readonly changed: ISignal<ICloudSettings, void>;
 }
 
 export const ICloudSettings = new Token<ICloudSettings>(
   'educloud-lab:ICloudSettings',
   'What a person has set for the lab machines.'
+);
+
+/** Where "What just happened" is shown. */
+export interface ICallsShown {
+  /** Emitted when the setting or a notebook changed. */
+  readonly changed: ISignal<ICallsShown, void>;
+  /** Whether it is shown on the card of a lab. */
+  shown(lab: string): boolean;
+}
+
+export const ICallsShown = new Token<ICallsShown>(
+  'educloud-lab:ICallsShown',
+  'Where is shown what each action called in the cloud.'
 );

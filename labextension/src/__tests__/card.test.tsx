@@ -184,7 +184,8 @@ describe('Sidebar', () => {
     const finder = {
       changed: new FakeSettings().changed as never,
       current: () => ({ lab: 'Networks', machine_profile: 'tiny' }),
-      around: () => null
+      around: () => null,
+      asksForCalls: () => false
     };
     const { pressed } = await show([lease()], () => (
       <Sidebar settings={new FakeSettings()} finder={finder} />

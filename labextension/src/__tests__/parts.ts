@@ -12,6 +12,7 @@ import type { CardWish, ICloudSettings, Wish } from '../tokens';
 import type { ICardActions, IViewContext } from '../views/context';
 import type {
   Action,
+  Accounts,
   AuditPage,
   Console,
   Hello,
@@ -193,6 +194,18 @@ export class FakeClient implements ICloudClient {
     return this.whyReply;
   }
 
+  accountsReply: Accounts = {
+    lease_id: 'k7m2',
+    lab: 'Shell basics',
+    accounts: []
+  };
+
+  async accounts(id: string): Promise<Accounts> {
+    this._call('accounts', id);
+    await this.gate;
+    return this.accountsReply;
+  }
+
   auditPages: AuditPage[] = [{ entries: [] }];
 
   async audit(options: { before?: number }): Promise<AuditPage> {
@@ -267,6 +280,7 @@ export class FakeSettings implements ICloudSettings {
   warnBeforeStop: ICloudSettings['warnBeforeStop'] = 'when-something-is-lost';
   defaultProfile = '';
   terminalFlowControl = true;
+  showCalls = false;
   readonly changed = new Signal<this, void>(this);
 }
 

@@ -6,7 +6,7 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import { readChoice } from '../choose';
+import { readChoice, readShowCalls } from '../choose';
 import { ILabFinder, type ILabChoice } from '../tokens';
 
 class LabFinder implements ILabFinder {
@@ -27,6 +27,14 @@ class LabFinder implements ILabFinder {
     return this._read(
       this._tracker.find(panel => panel.node.contains(node)) ?? null
     );
+  }
+
+  asksForCalls(lab: string): boolean {
+    const asking = this._tracker.find(panel => {
+      const data = panel.model?.getMetadata('educloud') as unknown;
+      return readChoice(data)?.lab === lab && readShowCalls(data);
+    });
+    return asking !== undefined;
   }
 
   private _read(panel: NotebookPanel | null): ILabChoice | null {

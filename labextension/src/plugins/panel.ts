@@ -16,6 +16,7 @@ import { PanelLayout, Widget } from '@lumino/widgets';
 import { panelChoice } from '../choose';
 import {
   DOMAIN,
+  ICallsShown,
   ICloudModel,
   ILabFinder,
   PANEL_MIME_TYPE,
@@ -98,16 +99,17 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
   description: 'Shows a lab machine in a notebook.',
   autoStart: true,
   requires: [ICloudModel],
-  optional: [IRenderMimeRegistry, ILabFinder, ITranslator],
+  optional: [IRenderMimeRegistry, ILabFinder, ITranslator, ICallsShown],
   activate: (
     app: JupyterFrontEnd,
     model: ICloudModel,
     rendermime: IRenderMimeRegistry | null,
     finder: ILabFinder | null,
-    translator: ITranslator | null
+    translator: ITranslator | null,
+    calls: ICallsShown | null
   ): void => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
-    const context = viewContext(app, model, trans);
+    const context = viewContext(app, model, trans, calls);
     rendermime?.addFactory(
       {
         safe: true,

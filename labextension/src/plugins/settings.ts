@@ -16,6 +16,7 @@ class CloudSettings implements ICloudSettings {
   warnBeforeStop: ICloudSettings['warnBeforeStop'] = 'when-something-is-lost';
   defaultProfile = '';
   terminalFlowControl = true;
+  showCalls = false;
 
   get changed(): ISignal<this, void> {
     return this._changed;
@@ -28,6 +29,7 @@ class CloudSettings implements ICloudSettings {
     this.defaultProfile = composite.defaultProfile ?? this.defaultProfile;
     this.terminalFlowControl =
       composite.terminalFlowControl ?? this.terminalFlowControl;
+    this.showCalls = composite.showCalls ?? this.showCalls;
     this._changed.emit();
   }
 

@@ -13,6 +13,7 @@ import { PanelLayout, Widget } from '@lumino/widgets';
 import {
   CommandIDs,
   DOMAIN,
+  ICallsShown,
   ICloudModel,
   ICloudSettings,
   ILabFinder
@@ -27,14 +28,15 @@ export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
   description: 'Shows the lab machines in the sidebar.',
   autoStart: true,
   requires: [ICloudModel, ICloudSettings],
-  optional: [ILabFinder, ILayoutRestorer, ITranslator],
+  optional: [ILabFinder, ILayoutRestorer, ITranslator, ICallsShown],
   activate: (
     app: JupyterFrontEnd,
     model: ICloudModel,
     settings: ICloudSettings,
     finder: ILabFinder | null,
     restorer: ILayoutRestorer | null,
-    translator: ITranslator | null
+    translator: ITranslator | null,
+    calls: ICallsShown | null
   ): void => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const sidebar = new Widget();
@@ -51,7 +53,7 @@ export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
     restorer?.add(sidebar, SIDEBAR_ID);
     void import('../views/react').then(({ sidebarView }) => {
       layout.addWidget(
-        sidebarView(viewContext(app, model, trans), settings, finder)
+        sidebarView(viewContext(app, model, trans, calls), settings, finder)
       );
     });
 

@@ -5,13 +5,14 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import { CommandIDs, type ICloudModel } from '../tokens';
+import { CommandIDs, type ICallsShown, type ICloudModel } from '../tokens';
 import type { IViewContext } from '../views/context';
 
 export function viewContext(
   app: JupyterFrontEnd,
   model: ICloudModel,
-  trans: TranslationBundle
+  trans: TranslationBundle,
+  calls: ICallsShown | null = null
 ): IViewContext {
   const run = (id: string, args: Record<string, string>) => {
     void app.commands.execute(id, args);
@@ -19,6 +20,7 @@ export function viewContext(
   return {
     model,
     trans,
+    calls,
     actions: {
       start: lease => run(CommandIDs.start, { lease_id: lease.id }),
       claim: choice => run(CommandIDs.start, { ...choice }),

@@ -5,7 +5,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import type { CardWish, ICloudModel, ILabChoice } from '../tokens';
+import type { CardWish, ICallsShown, ICloudModel, ILabChoice } from '../tokens';
 import type { Lease } from '../wire';
 
 /** What the buttons of a card do. */
@@ -25,6 +25,8 @@ export interface IViewContext {
   model: ICloudModel;
   trans: TranslationBundle;
   actions: ICardActions;
+  /** Where what each action called is shown; nowhere without. */
+  calls?: ICallsShown | null;
 }
 
 /** For a view without buttons of a card. */

@@ -7,6 +7,7 @@ import * as React from 'react';
 
 import type { Action, ActionState, Lease, Phase } from '../wire';
 import { ActionButton } from './button';
+import { CallsBox, useShowsCalls } from './calls';
 import { useModel, useView } from './context';
 import { MachineFacts, Volumes } from './facts';
 import { FindingBox } from './finding';
@@ -189,6 +190,7 @@ export function LeaseCard(props: { lease: Lease }): React.JSX.Element {
   const model = useModel();
   const { lease } = props;
   const refusal = model.refusal(lease.id);
+  const showsCalls = useShowsCalls(lease.lab);
   const passing = lease.phase === 'waiting' || lease.job?.in_flight === true;
   const profile = lease.machine_profile;
   return (
@@ -221,6 +223,7 @@ export function LeaseCard(props: { lease: Lease }): React.JSX.Element {
         <JobProgress job={lease.job} />
       ) : null}
       <MachineFacts lease={lease} />
+      {showsCalls ? <CallsBox key={lease.id} lease={lease} /> : null}
       <Footer lease={lease} />
     </CardFrame>
   );
