@@ -12,7 +12,7 @@ import pytest
 from educloud_lab.adapters.ssh import AsyncsshAuthority, AsyncsshShell, ControlCredentials, GatewayControl
 from educloud_lab.domain.errors import HostKeyError, LoginRefusedError, MachineUnreachableError, ShellError
 from educloud_lab.gateway import Gateway, GatewayConfig
-from educloud_lab.ports.shell import GatewayAddress, Grant
+from educloud_lab.ports.shell import GatewayAddress, Grant, Knocked, Way
 from tests.patience import LIMIT_S
 
 KEYS = AsyncsshAuthority()
@@ -294,3 +294,90 @@ async def test_a_shut_gateway_is_unreachable(campus):
     address = replace(campus.address(), port=1)
     with pytest.raises(MachineUnreachableError):
         await AsyncsshShell().connect(replace(campus.grant(), gateway=address))
+
+
+# Knocking at a port, for checks
+
+
+@pytest.fixture
+async def page(campus, control):
+    """A program behind port 8080 of the machine; the machine's line leads there, and to 8081 where nobody listens."""
+
+    async def answer(reader, writer):
+        said = await reader.read(1000)
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + said[:5])
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    free = await asyncio.start_server(answer, "127.0.0.1", 0)
+    nobody = free.sockets[0].getsockname()[1]
+    free.close()
+    await free.wait_closed()
+    routes = json.loads((campus.folder / "routes.json").read_text())
+    routes[f"{MACHINE}:8080"] = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    routes[f"{MACHINE}:8081"] = f"127.0.0.1:{nobody}"
+    (campus.folder / "routes.json").write_text(json.dumps(routes))
+    ports = ",".join(f'permitopen="{MACHINE}:{port}"' for port in (22, 8080, 8081, 8082))
+    line = f'restrict,port-forwarding,{ports},cert-authority,principals="lease-ab12-g1" {campus.ca.public}'
+    await control.put_lines("lease-ab12", [line])
+    yield campus.grant()
+    server.close()
+    await server.wait_closed()
+
+
+async def knock(grant, port, **named):
+    return await AsyncsshShell().knock(grant, port, timeout_s=LIMIT_S, **named)
+
+
+async def has_a_way(ask):
+    """Knock until the gateway has read its new routes."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            found = await ask()
+            if found.way is not Way.NONE:
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_a_port_that_answers_is_heard(page):
+    async def heard():
+        return await knock(page, 8080, ask=b"GET / HTTP/1.0\r\n\r\n")
+
+    found = await has_a_way(heard)
+    assert found == Knocked(Way.OPEN, b"HTTP/1.0 200 OK\r\n\r\nGET /")
+    assert await knock(page, 8080) == Knocked(Way.OPEN)
+
+
+async def test_a_port_where_nobody_listens_and_one_without_a_way(page):
+    found = await has_a_way(lambda: knock(page, 8081))
+    assert found.way is Way.REFUSED
+    assert (await knock(page, 8082)).way is Way.NONE  # permitted, and no route leads there
+    assert (await knock(page, 9)).way is Way.NONE  # not permitted
+
+
+async def test_a_port_that_the_security_groups_keep_closed_is_said(campus, page):
+    routes = json.loads((campus.folder / "routes.json").read_text())
+    (campus.folder / "routes.json").write_text(json.dumps({**routes, f"{MACHINE}:*": "closed"}))
+    found = await has_a_way(lambda: knock(page, 8082))
+    assert found.way is Way.CLOSED
+
+
+async def test_another_host_key_than_the_gateways_is_refused_before_anything_is_said(page):
+    other = replace(page, gateway=replace(page.gateway, host_key=KEYS.new_key_pair().public))
+    with pytest.raises(HostKeyError):
+        await knock(other, 8080)
+
+
+async def test_without_a_gateway_the_port_is_asked_directly():
+    async def answer(_reader, writer):
+        writer.write(b"220 hello\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    key = KEYS.new_key_pair()
+    grant = Grant("ab12", 1, "student", "p", "127.0.0.1", 22, (), None, key.private, "", datetime.now(UTC))
+    assert (await knock(grant, port, ask=b"?")).heard == b"220 hello\r\n"
+    server.close()
+    await server.wait_closed()
+    assert (await knock(grant, port)).way is Way.REFUSED

@@ -231,9 +231,6 @@ by=none; state=missing
 if command -v dpkg-query >/dev/null 2>&1; then
   by=dpkg
   case $(dpkg-query -W -f '${Status}' -- "$1" 2>/dev/null) in *' installed') state=installed ;; esac
-elif command -v rpm >/dev/null 2>&1; then
-  by=rpm
-  if rpm -q -- "$1" >/dev/null 2>&1; then state=installed; fi
 elif command -v apk >/dev/null 2>&1; then
   by=apk
   if apk info -e "$1" >/dev/null 2>&1; then state=installed; fi
@@ -247,6 +244,9 @@ elif [ -r "$record" ]; then
       '') here=no ;;
     esac
   done <"$record"
+elif { [ -d /var/lib/rpm ] || [ -d /usr/lib/sysimage/rpm ]; } && command -v rpm >/dev/null 2>&1; then
+  by=rpm  # busybox has an rpm everywhere, and a package database nowhere
+  if rpm -q -- "$1" >/dev/null 2>&1; then state=installed; fi
 fi
 echo 'educloud check-package'
 echo "by $by"
