@@ -58,7 +58,7 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<educloud_lab async client of {self.server.url if self.server else 'the server to be found'}>"
+        return f"<educloud_lab async client of {link.name_of(self.server) if self.server else 'a server to be found'}>"
 
     async def machine(
         self, lab: str | None = None, machine_profile: str | None = None, slot: str = "main"
@@ -203,12 +203,24 @@ class AsyncClient:
     async def _ask(self, ask: Ask[T]) -> T:
         server, http = await self._connected()
         try:
-            answer = await http.request(**link.sent(ask))
+            answer = await self._sent(server, http, ask)
         except httpx.HTTPError as error:
             raise link.unreachable(server, error) from error
         found: Any = link.read(server, ask, answer)
         result: T = found
         return result
+
+    async def _sent(self, server: Server, http: httpx.AsyncClient, ask: Ask[Any]) -> httpx.Response:
+        try:
+            return await http.request(**link.sent(ask))
+        except httpx.HTTPError as error:
+            another = await asyncio.to_thread(link.started_again, server, ask, error)
+            if another is None:
+                raise
+        await self.close()
+        self.server = another
+        _, http = await self._connected()
+        return await http.request(**link.sent(ask))
 
 
 def connect_async(server: Server | None = None, *, timeout_s: float = 30.0) -> AsyncClient:

@@ -33,9 +33,8 @@ class Client:
         self, server: Server, *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None
     ) -> None:
         self.server = server
-        if transport is None and server.socket:
-            transport = httpx.HTTPTransport(uds=server.socket)
-        self._http = httpx.Client(**link.options(server, timeout_s), transport=transport)
+        self._timeout_s = timeout_s
+        self._http = self._to(server, transport)
 
     def close(self) -> None:
         """Let the connection go. Repeatable."""
@@ -50,7 +49,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<educloud_lab client of {self.server.url}>"
+        return f"<educloud_lab client of {link.name_of(self.server)}>"
 
     def machine(self, lab: str | None = None, machine_profile: str | None = None, slot: str = "main") -> Machine:
         """Return your machine for a lab; it is recorded when there is none yet, and not started.
@@ -218,14 +217,30 @@ class Client:
     def _do(self, plan: Plan[T]) -> T:
         return drive(plan, self._ask)
 
+    def _to(self, server: Server, transport: httpx.BaseTransport | None = None) -> httpx.Client:
+        if transport is None and server.socket:
+            transport = httpx.HTTPTransport(uds=server.socket)
+        return httpx.Client(**link.options(server, self._timeout_s), transport=transport)
+
     def _ask(self, ask: Ask[T]) -> T:
         try:
-            answer = self._http.request(**link.sent(ask))
+            answer = self._sent(ask)
         except httpx.HTTPError as error:
             raise link.unreachable(self.server, error) from error
         found: Any = link.read(self.server, ask, answer)
         result: T = found
         return result
+
+    def _sent(self, ask: Ask[Any]) -> httpx.Response:
+        try:
+            return self._http.request(**link.sent(ask))
+        except httpx.HTTPError as error:
+            another = link.started_again(self.server, ask, error)
+            if another is None:
+                raise
+        self._http.close()
+        self.server, self._http = another, self._to(another)
+        return self._http.request(**link.sent(ask))
 
 
 def connect(server: Server | None = None, *, timeout_s: float = 30.0) -> Client:

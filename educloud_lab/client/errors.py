@@ -13,6 +13,18 @@ class ServerNotFoundError(errors.EducloudError):
     code = "server-not-found"
 
 
+class SeveralServersError(ServerNotFoundError):
+    """Several Jupyter servers run, and it was not said which one is meant."""
+
+    code = "several-servers"
+
+
+class BrokerStartError(ServerNotFoundError):
+    """No Jupyter server was found, and no broker for scripts could be started."""
+
+    code = "broker-start"
+
+
 class ServerUnreachableError(errors.EducloudError):
     """The Jupyter server gave no answer, or none of ours."""
 

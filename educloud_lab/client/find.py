@@ -1,7 +1,7 @@
 """How a kernel finds the Jupyter server that it belongs to (DESIGN.md, section 8).
 
 ``EDUCLOUD_URL`` (with ``EDUCLOUD_TOKEN``); then JupyterHub's variables; then the run file of the Jupyter server that
-is a parent of this process.
+is a parent of this process. :mod:`educloud_lab.client.headless` has what comes after that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from educloud_lab.client.errors import ServerNotFoundError
+from educloud_lab.client.errors import ServerNotFoundError, SeveralServersError
 
 _MOST_PARENTS = 64
 
@@ -64,10 +64,14 @@ def find_server(environ: Mapping[str, str] | None = None, *, pid: int | None = N
 def find_any_server(environ: Mapping[str, str] | None = None) -> Server:
     """Return the server that this process belongs to, else the only running one of this user (for a terminal).
 
+    Where there is none, the broker that scripts have started is taken.
+
     Raises
     ------
+    SeveralServersError
+        There are several; says which.
     ServerNotFoundError
-        There is none, or there are several; says which.
+        There is none.
     """
     environ = os.environ if environ is None else environ
     try:
@@ -79,10 +83,14 @@ def find_any_server(environ: Mapping[str, str] | None = None) -> Server:
             if _is_alive(path.stem.removeprefix("jpserver-")) and (server := _from_run_file(path))
         }
         if not running:
+            from educloud_lab.client.headless import find_running
+
+            if (broker := find_running(environ)) is not None:
+                return broker
             raise
         if len(running) > 1:
             addresses = ", ".join(server.url for server in running.values())
-            raise ServerNotFoundError(
+            raise SeveralServersError(
                 f"Several Jupyter servers are running: {addresses}.",
                 next_step="Say which one: EDUCLOUD_URL=… EDUCLOUD_TOKEN=…",
             ) from None

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from educloud_lab.client import headless
 from educloud_lab.client.errors import ServerUnreachableError, error_of
 from educloud_lab.client.find import Server
 from educloud_lab.client.plans import Ask
@@ -20,6 +21,11 @@ def options(server: Server, timeout_s: float) -> dict[str, Any]:
     headers = {"Authorization": f"token {server.token}"} if server.token else {}
     # trust_env=False: a proxy of the environment knows nothing of our loopback, and must not see tokens.
     return {"base_url": server.url + PREFIX, "headers": headers, "timeout": timeout_s, "trust_env": False}
+
+
+def name_of(server: Server) -> str:
+    """Return what a server is called in front of people."""
+    return server.url if server.log is None else "the broker for scripts"
 
 
 def sent(ask: Ask[Any]) -> dict[str, Any]:
@@ -55,7 +61,7 @@ def read(server: Server, ask: Ask[Any], answer: httpx.Response) -> BaseModel | N
 
 def unreachable(server: Server, error: httpx.HTTPError) -> ServerUnreachableError:
     """Return what is said when there was no answer."""
-    what = f"The Jupyter server at {server.url}" if server.log is None else "The broker of scripts"
+    what = f"The Jupyter server at {server.url}" if server.log is None else "The broker for scripts"
     see = "See that it runs" if server.log is None else f"Its log, {server.log}, may say why"
     return ServerUnreachableError(
         f"{what} does not answer ({type(error).__name__}).",
@@ -64,9 +70,21 @@ def unreachable(server: Server, error: httpx.HTTPError) -> ServerUnreachableErro
     )
 
 
+def started_again(server: Server, ask: Ask[Any], error: httpx.HTTPError) -> Server | None:
+    """Return a broker for scripts in place of one that has ended, as it does when it was not asked for a while.
+
+    None where nothing of the kind helps: it is a Jupyter server's, or the request may have been received and is not
+    only a question.
+    """
+    lost = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and ask.method == "GET"
+    if server.log is None or not (lost or isinstance(error, httpx.ConnectError)):
+        return None
+    return headless.ensure()
+
+
 def _not_ours(server: Server, answer: httpx.Response) -> ServerUnreachableError:
     return ServerUnreachableError(
-        f"The server at {server.url} gave an answer that is none of ours (HTTP {answer.status_code}).",
+        f"The server ({name_of(server)}) gave an answer that is none of ours (HTTP {answer.status_code}).",
         next_step="Install the same version of educloud-lab beside the server and beside the kernel, then"
         " restart the server, not the kernel.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from educloud_lab.client import rules
+from educloud_lab.client import rules, wishes
 from educloud_lab.wire import models as wire
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Volume:
     @property
     def now(self) -> wire.Volume:
         """All that is known of it now."""
-        return self._machine.client._do(rules.volume(self._machine.id))
+        return self._machine.client._do(wishes.volume(self._machine.id))
 
     @property
     def id(self) -> str | None:
@@ -64,21 +64,21 @@ class Volume:
         ConflictError
             There is one of that name, nothing to keep yet, or something else under way.
         """
-        return self._machine.client._do(rules.take_snapshot(self._machine.id, name, timeout_s, progress))
+        return self._machine.client._do(wishes.take_snapshot(self._machine.id, name, timeout_s, progress))
 
     def restore(self, name: str, *, timeout_s: float = TIMEOUT_S, progress: rules.Progress | None = None) -> None:
         """Make a new volume from a snapshot (its name or id), while nothing runs; the present one goes to the bin."""
-        self._machine.client._do(rules.restore(self._machine.id, name, timeout_s, progress))
+        self._machine.client._do(wishes.restore(self._machine.id, name, timeout_s, progress))
 
     def delete_snapshot(
         self, name: str, *, timeout_s: float = TIMEOUT_S, progress: rules.Progress | None = None
     ) -> None:
         """Delete a snapshot (its name or id), for ever."""
-        self._machine.client._do(rules.delete_snapshot(self._machine.id, name, timeout_s, progress))
+        self._machine.client._do(wishes.delete_snapshot(self._machine.id, name, timeout_s, progress))
 
     def grow(self, size_gib: int, *, timeout_s: float = TIMEOUT_S, progress: rules.Progress | None = None) -> None:
         """Enlarge it to so many GiB, while nothing runs. It never shrinks."""
-        self._machine.client._do(rules.grow(self._machine.id, size_gib, timeout_s, progress))
+        self._machine.client._do(wishes.grow(self._machine.id, size_gib, timeout_s, progress))
 
 
 class AsyncVolume:
@@ -98,7 +98,7 @@ class AsyncVolume:
     @property
     async def now(self) -> wire.Volume:
         """See :attr:`Volume.now`."""
-        return await self._machine.client._do(rules.volume(self._machine.id))
+        return await self._machine.client._do(wishes.volume(self._machine.id))
 
     @property
     async def id(self) -> str | None:
@@ -124,20 +124,20 @@ class AsyncVolume:
         self, name: str, *, timeout_s: float = TIMEOUT_S, progress: rules.Progress | None = None
     ) -> wire.VolumeSnapshot:
         """See :meth:`Volume.snapshot`."""
-        return await self._machine.client._do(rules.take_snapshot(self._machine.id, name, timeout_s, progress))
+        return await self._machine.client._do(wishes.take_snapshot(self._machine.id, name, timeout_s, progress))
 
     async def restore(self, name: str, *, timeout_s: float = TIMEOUT_S, progress: rules.Progress | None = None) -> None:
         """See :meth:`Volume.restore`."""
-        await self._machine.client._do(rules.restore(self._machine.id, name, timeout_s, progress))
+        await self._machine.client._do(wishes.restore(self._machine.id, name, timeout_s, progress))
 
     async def delete_snapshot(
         self, name: str, *, timeout_s: float = TIMEOUT_S, progress: rules.Progress | None = None
     ) -> None:
         """See :meth:`Volume.delete_snapshot`."""
-        await self._machine.client._do(rules.delete_snapshot(self._machine.id, name, timeout_s, progress))
+        await self._machine.client._do(wishes.delete_snapshot(self._machine.id, name, timeout_s, progress))
 
     async def grow(
         self, size_gib: int, *, timeout_s: float = TIMEOUT_S, progress: rules.Progress | None = None
     ) -> None:
         """See :meth:`Volume.grow`."""
-        await self._machine.client._do(rules.grow(self._machine.id, size_gib, timeout_s, progress))
+        await self._machine.client._do(wishes.grow(self._machine.id, size_gib, timeout_s, progress))

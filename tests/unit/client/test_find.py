@@ -18,7 +18,7 @@ def runtime(tmp_path):
 
 @pytest.fixture
 def environ(runtime):
-    return {"JUPYTER_RUNTIME_DIR": str(runtime)}
+    return {"JUPYTER_RUNTIME_DIR": str(runtime), "EDUCLOUD_HOME": str(runtime / "home")}
 
 
 @pytest.fixture

@@ -337,7 +337,7 @@ def test_a_wish_that_fails_is_the_leases_problem():
 
 def test_checks_and_calls():
     report = wire.CheckReport(lease_id="l1", lab="one", person="ada", checked_at=T0, passed=0, results=[])
-    accounts = wire.Accounts(lease_id="l1", accounts=[])
+    accounts = wire.Accounts(lease_id="l1", lab="one", accounts=[])
     server = FakeServer(leases__l1__checks=report, leases__l1__calls=accounts)
     found = server.machine()
     assert found.check("port 80 answers", "/data is mounted") == report
