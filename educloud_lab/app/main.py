@@ -32,6 +32,7 @@ class EducloudApp(CommandGroup):
         ),
         "why": ("educloud_lab.app.why_app.WhyApp", "Say why a machine hangs, and what helps."),
         "calls": ("educloud_lab.app.calls_app.CallsApp", "What its latest actions called, also as command lines."),
+        "check": ("educloud_lab.app.check_app.CheckApp", "Run a notebook's checks against people's machines."),
         "audit": ("educloud_lab.app.oversight_app.AuditApp", "Who did what, on whose, with which result."),
         "orphans": ("educloud_lab.app.oversight_app.OrphansApp", "What is in the cloud and belongs to nobody."),
         "shelf": ("educloud_lab.app.oversight_app.ShelfApp", "Volumes in bin and quarantine."),

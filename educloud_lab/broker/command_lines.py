@@ -201,7 +201,7 @@ AWS: Final[Mapping[str, tuple[str, tuple[_Form, ...]]]] = {
 
 def words_of(parameters: Parameters, known: tuple[_Form, ...]) -> Words | None:
     """Return the words for parameters by their forms; None when one of them is not known, or was left out."""
-    if any(value == LEFT_OUT for value in parameters.values()):
+    if any(LEFT_OUT in value for value in parameters.values()):
         return None
     if not all(any(each.names.fullmatch(name) for each in known) for name in parameters):
         return None

@@ -34,8 +34,8 @@ PARAMETERS: Final = re.compile(
 )
 """Parameters that are told as they were sent."""
 
-_FREE: Final = frozenset({"Description", "GroupDescription", "Name", "StateTransitionReason"})
-"""Parameters and fields that anybody may have put words into: looked through for what might be a secret."""
+_FREE: Final = frozenset({"Name", "StateTransitionReason"})
+"""Fields of answers that others put words into: looked through for what might be a secret."""
 
 _INSTANCE: Final = (
     "InstanceId",
@@ -105,11 +105,11 @@ def _parameter(name: str, value: str) -> str:
         return f"[user data, {_decoded_length(value)} bytes]"
     if not PARAMETERS.fullmatch(name):
         return LEFT_OUT
-    return _told(name, value)
+    return _cut(value)
 
 
-def _told(name: str, value: str) -> str:
-    return _cut(redact(value) if name.rpartition(".")[2] in _FREE else value)
+def _field(path: str, value: str) -> str:
+    return _cut(redact(value) if path in _FREE else value)
 
 
 def _decoded_length(value: str) -> int:
@@ -178,7 +178,7 @@ def _fields(row: Mapping[str, Any], names: Iterable[str], before: str) -> Iterat
         for name in path.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
         if value is not None and value != "":
-            yield before + path, _told(path, str(value))
+            yield before + path, _field(path, str(value))
 
 
 def _limited(fields: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -127,7 +127,11 @@ def _ensure_group(a: Arguments) -> Iterator[_Told]:
     groups = {"SecurityGroups": [{"GroupId": f"sg-{name}", "GroupName": name}] if there else []}
     yield _Told("DescribeSecurityGroups", {"Filter.1.Name": "group-name", "Filter.1.Value.1": name}, lambda _: groups)
     if not there:
-        yield _Told("CreateSecurityGroup", {"GroupName": name}, lambda _: {"GroupId": f"sg-{name}"})
+        made = {"GroupName": name, "GroupDescription": "Machines"}
+        yield _Told("CreateSecurityGroup", made, lambda _: {"GroupId": f"sg-{name}"})
+        rule = {"IpProtocol": "tcp", "FromPort": "22", "ToPort": "22", "IpRanges.1.CidrIp": "0.0.0.0/0"}
+        permission = {f"IpPermissions.1.{field}": value for field, value in rule.items()}
+        yield _Told("AuthorizeSecurityGroupIngress", {"GroupName": name, **permission}, lambda _: {"Return": True})
 
 
 def _run_instance(a: Arguments) -> Iterator[_Told]:
