@@ -17,8 +17,8 @@ from educloud_lab.notebook.magics_output import HEAD_BYTES, KEPT_ALL_BYTES, KEPT
 from educloud_lab.notebook.magics_run import Reader, Result, Running, Watch
 from educloud_lab.notebook.magics_screen import BlockScreen, Screen, StreamScreen, say
 
-_ASKED = ("EOF when reading a line", "not a terminal", "no tty present", "a terminal is required", "not a tty")
-"""What Python, sudo, ssh and others say when they want to ask somebody and cannot."""
+_LAST = 2048
+"""Characters of the output's end in which it is looked for what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +145,16 @@ def _judge(reader: Reader, options: Options) -> None:
     assert result is not None
     if result.exit_status == 0 or options.is_failure_allowed:
         return
-    asked = any(sign in result.stderr for sign in _ASKED)
+    from educloud_lab.client.hints import hint_of
+
+    status = -1 if result.exit_status is None else result.exit_status
+    hint = hint_of(status, result.stdout[-_LAST:] + result.stderr[-_LAST:])
     raise quiet(
         CommandFailedError(
-            words.failed(reader.label, result.exit_status),
-            exit_status=-1 if result.exit_status is None else result.exit_status,
-            output=result.stderr[-2000:],
-            next_step=words.NO_STDIN if asked else words.FAILED_NEXT,
+            words.failed(reader.label, result.exit_status, options.timeout_s if result.was_timed_out else None),
+            exit_status=status,
+            output=result.stderr[-_LAST:],
+            next_step=hint or words.FAILED_NEXT,
         )
     )
 

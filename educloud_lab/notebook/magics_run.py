@@ -6,6 +6,7 @@ interrupt is a signal; while a command runs it only leaves a note, so that it ne
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -28,7 +29,10 @@ class Running(Protocol):
         """Yield (stream, text) as it comes."""
 
     def interrupt(self) -> None:
-        """Stop it there; the second call does so harder."""
+        """Stop it there: asked to, the second time told to, the third time killed. From any thread."""
+
+    def close(self) -> None:
+        """Let it go; what still runs is ended."""
 
     def wait(self) -> Any:
         """Return the result once it is over."""
@@ -43,6 +47,7 @@ class Result:
     machine : its label.
     exit_status : the command's own; None where it has none.
     stdout, stderr : what it said.
+    was_timed_out : whether ``--timeout`` ended it.
     is_whole : whether that is all of it; a long output is cut (``--out`` keeps more).
     duration_s : how long it took, seconds.
     """
@@ -53,6 +58,7 @@ class Result:
     stderr: str
     is_whole: bool
     duration_s: float
+    was_timed_out: bool = False
 
     def __repr__(self) -> str:
         return f"<{self.machine}: {words.ended(self.exit_status)}>"
@@ -113,6 +119,13 @@ class Reader:
             except EducloudError as error:  # then its end is told by the reader, if there is one
                 self.output.take(STDERR, f"{error}\n")
 
+    def let_go(self) -> None:
+        """Wait for it no longer."""
+        running = self._running
+        if running is not None and not self.is_over:
+            with contextlib.suppress(EducloudError):
+                running.close()
+
     def join(self) -> None:
         """Wait for its end."""
         self._thread.join()
@@ -137,6 +150,7 @@ class Reader:
                 stderr=self.output.kept(STDERR),
                 is_whole=self.output.is_whole,
                 duration_s=time.monotonic() - self._began_s,
+                was_timed_out=getattr(done, "why", "") == "limit",
             )
         except Exception as error:  # noqa: BLE001 - raised again in the cell's own thread, where a person sees it
             self.error = error
@@ -203,9 +217,11 @@ class Watch:
             self._marked.clear()
             return True
         self.interrupts += 1
-        if self.interrupts > 2:
+        if self.interrupts > len(words.INTERRUPTS):
+            for reader in readers:
+                reader.let_go()
             return False
-        say(words.INTERRUPTING if self.interrupts == 1 else words.KILLING)
+        say(words.INTERRUPTS[self.interrupts - 1])
         for reader in readers:
             reader.interrupt()
         return True

@@ -17,18 +17,17 @@ EXIT_MEANINGS = {
 }
 """What bash's manual page (EXIT STATUS) and signal(7) say of a status."""
 
-NO_STDIN = (
-    "A cell cannot answer questions: whatever reads its input finds it empty. Give the answers in the cell"
-    " (printf 'yes\\n' | command), use the command's own option for it (-y, --yes), or type in the machine's terminal."
-)
 NOT_READY = (
     "Press Start in the panel, or run machine.start(), and wait until it is ready; or put --start behind %%vm, which"
     " does both."
 )
-INTERRUPTING = "[interrupting; once more kills it]"
-KILLING = "[killing it; once more leaves it alone]"
+INTERRUPTS = (
+    "[interrupting it on the machine; once more ends it]",
+    "[ending it; once more kills it]",
+    "[killing it; once more lets it go]",
+)
 INTERRUPTED = "Interrupted: the command was stopped on the machine."
-ABANDONED = "Interrupted: we waited no longer. The command may still run on the machine."
+ABANDONED = "Interrupted: the command was let go without its end; the machine ends it by itself."
 EMPTY_LINE = "%vm needs a command: %vm uname -a. For several lines begin the cell with %%vm."
 EMPTY_CHECK = "There is nothing to check: write one assertion a line, for example: port 80 answers"
 STDERR_MARK = "stderr| "
@@ -60,8 +59,10 @@ def ended(exit_status: int | None) -> str:
     return f"ended with exit status {exit_status}" + (f" ({meaning})" if meaning else "")
 
 
-def failed(label: str, exit_status: int | None) -> str:
-    """Return the error's first sentence."""
+def failed(label: str, exit_status: int | None, timeout_s: float | None = None) -> str:
+    """Return the error's first sentence; ``timeout_s`` when its time was over."""
+    if timeout_s is not None:
+        return f"The command on {label} was stopped there after {timeout_s:g} s, as --timeout says."
     return f"The command on {label} {ended(exit_status)}."
 
 

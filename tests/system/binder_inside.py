@@ -28,7 +28,7 @@ BASE_URL = "/user/educloud-educloud-lab-x1y2z3/"
 TOKEN = "binders-own-token"
 LIMIT_S = 600  # a hang, not a measure
 
-# What mybinder.org starts (`singleuser.cmd` of its Helm chart), shortened: python3 looks for JupyterLab, and becomes it.
+# What mybinder.org starts (`singleuser.cmd` of its Helm chart), shortened: python3 becomes JupyterLab if there is one.
 COMMAND = "import jupyterlab, os, sys; os.execvp('jupyter-lab', sys.argv)"
 
 

@@ -19,6 +19,8 @@ class FakeRunning:
     exit_status: int | None = 0
     interrupts: int = 0
     ends_on_interrupt: int | None = None
+    why: str = ""
+    closed: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def __iter__(self):
@@ -39,7 +41,11 @@ class FakeRunning:
             self.stopped.set()
 
     def wait(self):
-        return SimpleNamespace(exit_status=self.exit_status, stdout="", stderr="")
+        return SimpleNamespace(exit_status=self.exit_status, why=self.why)
+
+    def close(self):
+        self.closed = True
+        self.stopped.set()
 
 
 @dataclass

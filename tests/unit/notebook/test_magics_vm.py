@@ -5,6 +5,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 
 from educloud_lab.client.errors import ServerUnreachableError
+from educloud_lab.client.hints import HINT
 from educloud_lab.domain.errors import CommandFailedError, NotFoundError
 from educloud_lab.notebook import magics_words as words
 from educloud_lab.notebook.magics_errors import MachinesFailedError
@@ -73,7 +74,7 @@ def test_another_exit_status_can_be_allowed_and_looked_at(notebook):
 @pytest.mark.parametrize("said", ["EOFError: EOF when reading a line\n", "sudo: a terminal is required\n"])
 def test_what_asks_is_told_that_nobody_answers(notebook, said):
     notebook.machine.running = FakeRunning([("stderr", said)], exit_status=1)
-    assert notebook.run("%vm python3 ask.py").error.next_step == words.NO_STDIN
+    assert notebook.run("%vm python3 ask.py").error.next_step == HINT
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_the_kernels_interrupt_stops_it_there_and_the_cell(notebook):
     done = notebook.run("%%vm\nsleep 100")
     assert isinstance(done.error, KeyboardInterrupt)
     assert done.error._render_traceback_()[0].endswith(words.INTERRUPTED)
-    assert words.INTERRUPTING in done.stdout
+    assert words.INTERRUPTS[0] in done.stdout
     assert notebook.machine.running.interrupts == 1
     assert notebook.shell.user_ns["_vm"].exit_status == 130
     assert notebook.run("1 + 1").value == 2, "the kernel's own handler is back"
@@ -156,8 +157,29 @@ def test_a_second_interrupt_goes_there_too(notebook):
     notebook.machine.running = FakeRunning([twice], ends_on_interrupt=2)
     done = notebook.run("%%vm\nsleep 100")
     assert isinstance(done.error, KeyboardInterrupt)
-    assert words.KILLING in done.stdout
+    assert words.INTERRUPTS[1] in done.stdout
     assert notebook.machine.running.interrupts == 2
+
+
+def test_the_fourth_interrupt_lets_it_go(notebook):
+    def stubborn(running):
+        for number in range(4):
+            interrupt_here(running)
+            while running.interrupts == number < 3:
+                pass
+        assert running.stopped.wait(60)
+
+    notebook.machine.running = FakeRunning([stubborn])
+    done = notebook.run("%%vm\nsleep 100")
+    assert done.error._render_traceback_()[0].endswith(words.ABANDONED)
+    assert notebook.machine.running.interrupts == 3
+    assert notebook.machine.running.closed
+
+
+def test_what_its_time_limit_ended_says_so(notebook):
+    notebook.machine.running = FakeRunning([], exit_status=143, why="limit")
+    assert "after 2.5 s" in str(notebook.run("%vm --timeout 2.5 sleep 9").error)
+    assert notebook.shell.user_ns["_vm"].was_timed_out
 
 
 def several(notebook, **machines):
