@@ -19,6 +19,8 @@ from educloud_lab.server.connections import MachineConnections
 from educloud_lab.server.desk import SETTING as DESK
 from educloud_lab.server.feed import Feed
 from educloud_lab.server.routes import below, rules
+from educloud_lab.server.running import SETTING as RUNS
+from educloud_lab.server.running import RunService
 from educloud_lab.server.socket import SETTING as SOCKETS
 from educloud_lab.server.socket import Sockets
 from educloud_lab.server.terminals import TerminalService, terminal_routes
@@ -31,6 +33,7 @@ class EducloudExtension(ExtensionApp):
     """The lab bench beside the notebook."""
 
     terminals: TerminalService
+    runs: RunService
 
     name = "educloud_lab"
     extension_url = "/lab"
@@ -42,10 +45,10 @@ class EducloudExtension(ExtensionApp):
         person = current_person()
         desk = BrokerDesk(self.build_broker, person=person, cloud_kind=self._cloud_kind)
         grants = DeskGrants(desk)
-        self.terminals = TerminalService(
-            MachineConnections(grants, AsyncsshShell()), person=person, reporter=ActivityReporter(grants.activity)
-        )
-        self.settings |= {DESK: desk, SOCKETS: Sockets(Feed(desk))}
+        connections, reporter = MachineConnections(grants, AsyncsshShell()), ActivityReporter(grants.activity)
+        self.terminals = TerminalService(connections, person=person, reporter=reporter)
+        self.runs = RunService(connections, person=person, reporter=reporter)
+        self.settings |= {DESK: desk, SOCKETS: Sockets(Feed(desk)), RUNS: self.runs}
 
     def initialize_handlers(self) -> None:
         """Register the routes with the base URL taken literally (the stock way reads it as a pattern)."""
@@ -78,6 +81,7 @@ class EducloudExtension(ExtensionApp):
         """Close the sockets with a message, then the broker; jobs in flight stay recorded."""
         sockets: Sockets = self.settings[SOCKETS]
         await sockets.close()
+        await self.runs.stop()
         await self.terminals.stop()
         desk: BrokerDesk = self.settings[DESK]
         await desk.close()

@@ -23,6 +23,7 @@ from educloud_lab.server.leases import LeasesHandler
 from educloud_lab.server.limits import ActivityHandler, BusyHandler, EndExemptionHandler, ExemptHandler
 from educloud_lab.server.needs import NeedsHandler
 from educloud_lab.server.oversight import AuditHandler, LeaseAuditHandler, OrphansHandler, ReapHandler, ShelfHandler
+from educloud_lab.server.run import RunSocket
 from educloud_lab.server.snapshot import SnapshotHandler
 from educloud_lab.server.socket import SocketHandler
 from educloud_lab.server.volumes import (
@@ -231,6 +232,13 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "Audit log of one lease, newest first (`?before=ID&limit=N`); the own one, or one of an overseen course",
         reply="AuditPage",
+    ),
+    Route(
+        "leases/{lease_id}/run",
+        RunSocket,
+        "GET",
+        "Websocket: RunRequest, RunSignal and RunAck up; RunStarted, output, RunEnded or RunFailed down",
+        websocket=True,
     ),
     Route("audit", AuditHandler, "GET", "Audit log of the course; for those who oversee it", reply="AuditPage"),
     Route("orphans", OrphansHandler, "GET", "What is in the cloud and belongs to nobody", reply="OrphanReport"),

@@ -24,11 +24,27 @@ from educloud_lab.wire.checks import ChecksRequest as ChecksRequest
 from educloud_lab.wire.checks import CheckState as CheckState
 from educloud_lab.wire.checks import LabMachine as LabMachine
 from educloud_lab.wire.checks import LabMachines as LabMachines
+from educloud_lab.wire.copying import CopyAck as CopyAck
+from educloud_lab.wire.copying import CopyDone as CopyDone
+from educloud_lab.wire.copying import CopyFailed as CopyFailed
+from educloud_lab.wire.copying import CopyReady as CopyReady
+from educloud_lab.wire.copying import DownloadRequest as DownloadRequest
+from educloud_lab.wire.copying import UploadRequest as UploadRequest
 from educloud_lab.wire.needs import LabNeeds as LabNeeds
 from educloud_lab.wire.needs import NeedsRemark as NeedsRemark
 from educloud_lab.wire.needs import NeedsReport as NeedsReport
 from educloud_lab.wire.needs import NeedsRequest as NeedsRequest
 from educloud_lab.wire.needs import VolumeNeed as VolumeNeed
+from educloud_lab.wire.run import BackgroundOutput as BackgroundOutput
+from educloud_lab.wire.run import BackgroundRun as BackgroundRun
+from educloud_lab.wire.run import BackgroundRuns as BackgroundRuns
+from educloud_lab.wire.run import RunAck as RunAck
+from educloud_lab.wire.run import RunEnded as RunEnded
+from educloud_lab.wire.run import RunFailed as RunFailed
+from educloud_lab.wire.run import RunProblem as RunProblem
+from educloud_lab.wire.run import RunRequest as RunRequest
+from educloud_lab.wire.run import RunSignal as RunSignal
+from educloud_lab.wire.run import RunStarted as RunStarted
 
 API_VERSION = 1
 

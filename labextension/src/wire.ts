@@ -104,6 +104,35 @@ export interface components {
        */
       readonly older?: number | null;
     };
+    /** @description The end of what a run in the background has printed. */
+    readonly BackgroundOutput: {
+      readonly run: components['schemas']['BackgroundRun'];
+      readonly text: string;
+      /** @description How many bytes before it are left out; the whole is at `output_path` */
+      readonly cut_bytes: number;
+    };
+    /** @description A run in the background, as the machine has it. */
+    readonly BackgroundRun: {
+      readonly id: string;
+      /**
+       * @description lost: the machine was restarted meanwhile
+       * @enum {string}
+       */
+      readonly state: 'running' | 'ended' | 'lost';
+      /** @default null */
+      readonly exit_status?: number | null;
+      /** @description The first line of the script */
+      readonly command: string;
+      /** Format: date-time */
+      readonly started_at: string;
+      /** @description Where its output is on the machine */
+      readonly output_path: string;
+      readonly output_bytes: number;
+    };
+    /** @description All that the machine still has, newest first. */
+    readonly BackgroundRuns: {
+      readonly runs: readonly components['schemas']['BackgroundRun'][];
+    };
     /** @description A data volume that no machine uses and that is kept. */
     readonly BinItem: {
       readonly id: string;
@@ -263,10 +292,66 @@ export interface components {
       /** Format: date-time */
       readonly read_at: string;
     };
+    /** @description So many bytes have been taken since the last time; at most 1 MiB is sent ahead of that. In both directions. */
+    readonly CopyAck: {
+      /**
+       * @default ack
+       * @constant
+       */
+      readonly type?: 'ack';
+      readonly size_bytes: number;
+    };
+    /** @description Size and checksum are right, and the file has its name. */
+    readonly CopyDone: {
+      /**
+       * @default done
+       * @constant
+       */
+      readonly type?: 'done';
+      /** @description The file on the machine */
+      readonly path: string;
+      readonly size_bytes: number;
+      readonly sha256: string;
+      readonly mode: number;
+    };
+    /** @description It was refused or broke off; what was copied so far is gone. */
+    readonly CopyFailed: {
+      /**
+       * @default failed
+       * @constant
+       */
+      readonly type?: 'failed';
+      readonly error: components['schemas']['RunProblem'];
+    };
+    /** @description The machine's side is there: content may follow. */
+    readonly CopyReady: {
+      /**
+       * @default ready
+       * @constant
+       */
+      readonly type?: 'ready';
+      /**
+       * @description The file on the machine
+       * @default
+       */
+      readonly path?: string;
+      readonly size_bytes: number;
+      readonly mode: number;
+    };
     /** @description Delete the machine (never its data volume). */
     readonly DeleteRequest: {
       /** @description The lab's name, typed by the person */
       readonly confirm: string;
+    };
+    /** @description Get a file of the machine. */
+    readonly DownloadRequest: {
+      /**
+       * @default download
+       * @constant
+       */
+      readonly type?: 'download';
+      /** @description A file; relative to home */
+      readonly path: string;
     };
     /** @description What every refusal looks like. */
     readonly ErrorReply: {
@@ -755,6 +840,111 @@ export interface components {
        */
       readonly only?: readonly string[] | null;
     };
+    /** @description So many bytes of output have been taken since the last time; at most 1 MiB is sent ahead of that. */
+    readonly RunAck: {
+      /**
+       * @default ack
+       * @constant
+       */
+      readonly type?: 'ack';
+      readonly size_bytes: number;
+    };
+    /** @description It has ended, and all its output was sent before. */
+    readonly RunEnded: {
+      /**
+       * @default ended
+       * @constant
+       */
+      readonly type?: 'ended';
+      /** @description 128 and the signal's number when a signal ended it */
+      readonly exit_status: number;
+      /**
+       * @description Whether it was ended by its person or its limit
+       * @default
+       * @enum {string}
+       */
+      readonly why?: '' | 'interrupted' | 'limit';
+      readonly duration_s: number;
+    };
+    /** @description It was refused, or nothing more can be known about it. */
+    readonly RunFailed: {
+      /**
+       * @default failed
+       * @constant
+       */
+      readonly type?: 'failed';
+      readonly error: components['schemas']['RunProblem'];
+    };
+    /** @description Why something did not happen, as `Problem`. */
+    readonly RunProblem: {
+      readonly code: string;
+      readonly what: string;
+      /** @default  */
+      readonly kept?: string;
+      /** @default  */
+      readonly next_step?: string;
+    };
+    /** @description Run a script on the machine. Its standard input is empty. */
+    readonly RunRequest: {
+      /**
+       * @default run
+       * @constant
+       */
+      readonly type?: 'run';
+      readonly script: string;
+      /**
+       * @default bash
+       * @enum {string}
+       */
+      readonly shell?: 'bash' | 'sh';
+      /**
+       * @description Where it begins; relative to the home folder. Null: home, or kept
+       * @default null
+       */
+      readonly folder?: string | null;
+      /** @default {} */
+      readonly environment?: {
+        readonly [key: string]: string;
+      };
+      /**
+       * @description Name under which folder and exported variables last between runs
+       * @default null
+       */
+      readonly keep?: string | null;
+      /**
+       * @description Let it go on by itself; ends with `started`, which names it
+       * @default false
+       */
+      readonly background?: boolean;
+      /**
+       * @description It is ended after so many seconds
+       * @default null
+       */
+      readonly limit_s?: number | null;
+    };
+    /** @description Signal the script and everything that it started. */
+    readonly RunSignal: {
+      /**
+       * @default signal
+       * @constant
+       */
+      readonly type?: 'signal';
+      /** @enum {string} */
+      readonly signal: 'INT' | 'TERM' | 'KILL';
+    };
+    /** @description It runs. */
+    readonly RunStarted: {
+      /**
+       * @default started
+       * @constant
+       */
+      readonly type?: 'started';
+      /**
+       * @description Only of a run in the background
+       * @default null
+       */
+      readonly run_id?: string | null;
+    };
     /** @description Everything in bin and quarantine of a course. */
     readonly Shelf: {
       readonly items: readonly components['schemas']['BinItem'][];
@@ -813,6 +1003,22 @@ export interface components {
      * @enum {string}
      */
     readonly StepState: 'todo' | 'doing' | 'done' | 'failed';
+    /** @description Put a file on the machine; its content follows after ``ready``. */
+    readonly UploadRequest: {
+      /**
+       * @default upload
+       * @constant
+       */
+      readonly type?: 'upload';
+      /** @description Where to: a file, or a folder that is there or ends in /; relative to home */
+      readonly path: string;
+      /** @description The file's name, for when the path is a folder */
+      readonly name: string;
+      readonly size_bytes: number;
+      readonly sha256: string;
+      /** @default 420 */
+      readonly mode?: number;
+    };
     /** @description A data volume that outlives the machine. */
     readonly Volume: {
       readonly id: string | null;
@@ -908,6 +1114,9 @@ export type ActionState = components['schemas']['ActionState'];
 export type ActivityRequest = components['schemas']['ActivityRequest'];
 export type AuditEntry = components['schemas']['AuditEntry'];
 export type AuditPage = components['schemas']['AuditPage'];
+export type BackgroundOutput = components['schemas']['BackgroundOutput'];
+export type BackgroundRun = components['schemas']['BackgroundRun'];
+export type BackgroundRuns = components['schemas']['BackgroundRuns'];
 export type BinItem = components['schemas']['BinItem'];
 export type BusyRequest = components['schemas']['BusyRequest'];
 export type CheckReport = components['schemas']['CheckReport'];
@@ -918,7 +1127,12 @@ export type Cloud = components['schemas']['Cloud'];
 export type CloudCall = components['schemas']['CloudCall'];
 export type CloudPart = components['schemas']['CloudPart'];
 export type Console = components['schemas']['Console'];
+export type CopyAck = components['schemas']['CopyAck'];
+export type CopyDone = components['schemas']['CopyDone'];
+export type CopyFailed = components['schemas']['CopyFailed'];
+export type CopyReady = components['schemas']['CopyReady'];
 export type DeleteRequest = components['schemas']['DeleteRequest'];
+export type DownloadRequest = components['schemas']['DownloadRequest'];
 export type ErrorReply = components['schemas']['ErrorReply'];
 export type Evidence = components['schemas']['Evidence'];
 export type ExemptRequest = components['schemas']['ExemptRequest'];
@@ -953,6 +1167,13 @@ export type ProfileRef = components['schemas']['ProfileRef'];
 export type PublishRequest = components['schemas']['PublishRequest'];
 export type QueuePlace = components['schemas']['QueuePlace'];
 export type ReapRequest = components['schemas']['ReapRequest'];
+export type RunAck = components['schemas']['RunAck'];
+export type RunEnded = components['schemas']['RunEnded'];
+export type RunFailed = components['schemas']['RunFailed'];
+export type RunProblem = components['schemas']['RunProblem'];
+export type RunRequest = components['schemas']['RunRequest'];
+export type RunSignal = components['schemas']['RunSignal'];
+export type RunStarted = components['schemas']['RunStarted'];
 export type Shelf = components['schemas']['Shelf'];
 export type Snapshot = components['schemas']['Snapshot'];
 export type SnapshotMessage = components['schemas']['SnapshotMessage'];
@@ -960,6 +1181,7 @@ export type SnapshotRequest = components['schemas']['SnapshotRequest'];
 export type SnapshotState = components['schemas']['SnapshotState'];
 export type Step = components['schemas']['Step'];
 export type StepState = components['schemas']['StepState'];
+export type UploadRequest = components['schemas']['UploadRequest'];
 export type Volume = components['schemas']['Volume'];
 export type VolumeNeed = components['schemas']['VolumeNeed'];
 export type VolumeSnapshot = components['schemas']['VolumeSnapshot'];

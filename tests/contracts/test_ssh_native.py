@@ -2,15 +2,9 @@
 
 import asyncio
 import contextlib
-import getpass
 import os
-import shutil
 import socket
-import subprocess
 import time
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import asyncssh
 import psutil
@@ -24,84 +18,8 @@ from educloud_lab.domain.errors import (
     MachineUnreachableError,
     ShellError,
 )
-from educloud_lab.ports.shell import Grant
-from tests.patience import LIMIT_S, until
-
-PRINCIPAL = "lease-ab12-g1"
-
-
-@dataclass
-class Machine:
-    port: int
-    host_key: str
-    ca_private: str
-    process: subprocess.Popen
-
-    def grant(self, *, principal=PRINCIPAL, ca=None, minutes=(-5, 10), **changes):
-        authority = AsyncsshAuthority()
-        key = authority.new_key_pair()
-        now = datetime.now(UTC)
-        certificate = authority.sign_user(
-            ca_private=ca or self.ca_private,
-            public=key.public,
-            principals=[principal],
-            key_id="test",
-            valid_from=now + timedelta(minutes=minutes[0]),
-            valid_until=now + timedelta(minutes=minutes[1]),
-        )
-        grant = Grant(
-            lease_id="ab12",
-            generation=1,
-            user=getpass.getuser(),
-            principal=principal,
-            address="127.0.0.1",
-            port=self.port,
-            host_keys=(self.host_key,),
-            gateway=None,
-            private_key=key.private,
-            certificate=certificate,
-            expires_at=now + timedelta(minutes=minutes[1]),
-        )
-        return replace(grant, **changes)
-
-
-def start_sshd(folder: Path) -> Machine:
-    authority = AsyncsshAuthority()
-    host, ca = authority.new_key_pair(), authority.new_key_pair()
-    (folder / "host").touch(0o600)
-    (folder / "host").write_text(host.private)
-    (folder / "ca.pub").write_text(ca.public + "\n")
-    (folder / "principals").write_text(PRINCIPAL + "\n")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd refuses to run as root without it
-    sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin")
-    assert sshd, "OpenSSH's sshd is missing: install openssh-server"
-    for _ in range(5):  # sshd takes no port 0, and a port that is free now may be another's when it begins to listen
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        write_config(folder, port)
-        process = subprocess.Popen([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.DEVNULL)
-        if until(lambda: process.poll() is not None or is_listening(process, port)) and process.poll() is None:  # noqa: B023
-            return Machine(port, host.public, ca.private, process)
-    pytest.fail("sshd ended five times")
-
-
-def is_listening(process: subprocess.Popen, port: int) -> bool:
-    """Whether it is this very process that listens there."""
-    found = []
-    with contextlib.suppress(psutil.Error):  # it has just ended
-        found = psutil.Process(process.pid).net_connections("tcp4")
-    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
-
-
-def write_config(folder: Path, port: int) -> None:
-    (folder / "sshd_config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\nUseDNS no\n"
-        f"TrustedUserCAKeys {folder}/ca.pub\nAuthorizedPrincipalsFile {folder}/principals\nAuthorizedKeysFile none\n"
-        "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
-        "AcceptEnv LANG\nAllowAgentForwarding no\nMaxSessions 40\n"
-    )
+from tests.patience import LIMIT_S
+from tests.sshd import Machine, start_sshd
 
 
 @pytest.fixture(scope="module")
