@@ -176,6 +176,10 @@ class AsyncClient:
         """See :meth:`Client.check`."""
         return await self._ask(requests.check(lease_id, checks))
 
+    async def lab_machines(self, lab: str) -> wire.LabMachines:
+        """See :meth:`Client.lab_machines`."""
+        return await self._ask(requests.lab_machines(lab))
+
     async def calls(self, lease_id: str, *, limit: int = 5) -> wire.Accounts:
         """See :meth:`Client.calls`."""
         return await self._ask(requests.calls(lease_id, limit))
@@ -188,6 +192,13 @@ class AsyncClient:
 
     async def _do(self, plan: Plan[T]) -> T:
         return await adrive(plan, self._ask)
+
+    async def _alive(self) -> Server:
+        server, _ = await self._connected()
+        if server.log is not None:
+            await self.hello()
+            server, _ = await self._connected()
+        return server
 
     async def _connected(self) -> tuple[Server, httpx.AsyncClient]:
         if self.server is None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
-from educloud_lab.client import requests, rules
+from educloud_lab.client import requests, rules, work
 from educloud_lab.client.volume import AsyncVolume
 from educloud_lab.wire import models as wire
 
 if TYPE_CHECKING:
     from educloud_lab.client.aio import AsyncClient
+    from educloud_lab.client.running import AsyncRunning
+    from educloud_lab.wire.run import RunRequest
 
 
 class AsyncMachine:
@@ -94,6 +97,42 @@ class AsyncMachine:
     async def ready(self, timeout_s: float = 300.0, *, progress: rules.Progress | None = None) -> Self:
         """See :meth:`Machine.ready`."""
         return await self.wait("ready", timeout_s, progress=progress)
+
+    async def run(
+        self,
+        command: str,
+        *,
+        check: bool = True,
+        timeout_s: float | None = None,
+        folder: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        keep: str | None = None,
+        on_output: work.OnOutput | None = None,
+    ) -> work.Done:
+        """See :meth:`Machine.run`."""
+        request = work.request(command, timeout_s, folder, environment, keep)
+        gathered = work.Gathered(on_output)
+        async with await self._begin(request) as running:
+            async for stream, text in running:
+                gathered.take(stream, text)
+            return gathered.done(request, await running.wait(), running.hint, check=check)
+
+    async def begin(
+        self,
+        command: str,
+        *,
+        timeout_s: float | None = None,
+        folder: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        keep: str | None = None,
+    ) -> AsyncRunning:
+        """See :meth:`Machine.begin`."""
+        return await self._begin(work.request(command, timeout_s, folder, environment, keep))
+
+    async def _begin(self, request: RunRequest) -> AsyncRunning:
+        from educloud_lab.client.running import abegin
+
+        return await abegin(await self.client._alive(), self.id, request)
 
     async def check(self, *checks: str) -> wire.CheckReport:
         """See :meth:`Machine.check`."""

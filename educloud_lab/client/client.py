@@ -190,6 +190,10 @@ class Client:
         """Return whether assertions about it hold, one in each text. The server looks, not this Python."""
         return self._ask(requests.check(lease_id, checks))
 
+    def lab_machines(self, lab: str) -> wire.LabMachines:
+        """Return everybody's machines of a lab; for those who oversee the course."""
+        return self._ask(requests.lab_machines(lab))
+
     def calls(self, lease_id: str, *, limit: int = 5) -> wire.Accounts:
         """Return the calls that its latest actions made to the cloud."""
         return self._ask(requests.calls(lease_id, limit))
@@ -216,6 +220,12 @@ class Client:
 
     def _do(self, plan: Plan[T]) -> T:
         return drive(plan, self._ask)
+
+    def _alive(self) -> Server:
+        """Return the server for what does not go through here; a broker for scripts may have ended meanwhile."""
+        if self.server.log is not None:
+            self.hello()
+        return self.server
 
     def _to(self, server: Server, transport: httpx.BaseTransport | None = None) -> httpx.Client:
         if transport is None and server.socket:

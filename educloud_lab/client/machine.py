@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
-from educloud_lab.client import requests, rules
+from educloud_lab.client import requests, rules, work
 from educloud_lab.client.plans import adrive
 from educloud_lab.client.volume import Volume
 from educloud_lab.wire import models as wire
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
+    from educloud_lab.client.running import Running
+    from educloud_lab.wire.run import RunRequest
 
 
 class Machine:
@@ -111,6 +114,65 @@ class Machine:
         plan = rules.wait(self.id, "ready", timeout_s, progress)
         await adrive(plan, lambda ask: asyncio.to_thread(self.client._ask, ask))
         return self
+
+    def run(
+        self,
+        command: str,
+        *,
+        check: bool = True,
+        timeout_s: float | None = None,
+        folder: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        keep: str | None = None,
+        on_output: work.OnOutput | None = None,
+    ) -> work.Done:
+        """Run a shell script on it and return what it printed, once it has ended. An interrupt here stops it there.
+
+        Parameters
+        ----------
+        command : for bash, one line or many; nobody can type into it.
+        check : whether another exit status than 0, or the time limit, is an error.
+        timeout_s : it is ended after so many seconds; None lets it run.
+        folder : where it begins; the home folder otherwise.
+        environment : variables that it sees.
+        keep : a name under which its folder and exported variables last for the next run of that name.
+        on_output : called with ("stdout" or "stderr", text) as it comes.
+
+        Raises
+        ------
+        CommandFailedError, CommandTimeoutError
+            As ``check`` says.
+        ConflictError
+            The machine is not ready.
+        ShellError
+            It cannot be reached.
+        """
+        request = work.request(command, timeout_s, folder, environment, keep)
+        gathered = work.Gathered(on_output)
+        with self._begin(request) as running:
+            for stream, text in running:
+                gathered.take(stream, text)
+            return gathered.done(request, running.wait(), running.hint, check=check)
+
+    def begin(
+        self,
+        command: str,
+        *,
+        timeout_s: float | None = None,
+        folder: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        keep: str | None = None,
+    ) -> Running:
+        """Begin a shell script on it: iterate what is returned for (stream, text); it has interrupt, wait and close.
+
+        Parameters are those of :meth:`run`.
+        """
+        return self._begin(work.request(command, timeout_s, folder, environment, keep))
+
+    def _begin(self, request: RunRequest) -> Running:
+        from educloud_lab.client.running import begin
+
+        return begin(self.client._alive(), self.id, request)
 
     def check(self, *checks: str) -> wire.CheckReport:
         """Return whether assertions about it hold, one a text: ``machine.check("port 80 answers")``."""
