@@ -146,6 +146,11 @@ def check(lease_id: str, checks: Sequence[str]) -> Ask[wire.CheckReport]:
     return Ask("POST", f"leases/{lease_id}/checks", wire.CheckReport, wire.ChecksRequest(checks=list(checks)))
 
 
+def lab_machines(lab: str) -> Ask[wire.LabMachines]:
+    """Ask for everybody's machines of a lab."""
+    return Ask("GET", f"lab-machines?lab={quote(lab, safe='')}", wire.LabMachines)
+
+
 def calls(lease_id: str, limit: int) -> Ask[wire.Accounts]:
     """Ask which calls its latest actions made."""
     return Ask("GET", f"leases/{lease_id}/calls?limit={limit}", wire.Accounts)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from educloud_lab.broker.auditing import DETAIL_LENGTH, audit
 from educloud_lab.broker.checks import by_hand, groups, machine, own, ports
-from educloud_lab.broker.checks.outcome import EVALUATORS, Outcome, shown
+from educloud_lab.broker.checks.outcome import EVALUATORS, Outcome, shown, without_addresses
 from educloud_lab.broker.checks.scene import Records, Scene, read_records
 from educloud_lab.broker.owning import overseen_lease, oversees, own_lease
 from educloud_lab.broker.parts import Parts
@@ -133,7 +133,8 @@ class Checks:
         try:
             outcome = await EVALUATORS[said.form.name](scene, said)
         except EducloudError as error:
-            outcome = Outcome(None, shown(error.what), shown(error.next_step) or "Check again in a moment.")
+            what = shown(without_addresses(error.what))
+            outcome = Outcome(None, what, shown(error.next_step) or "Check again in a moment.")
         except Exception:  # noqa: BLE001 - one evaluator's bug must not take the other lines' results away
             _log.exception("the check %r broke", said.form.name)
             outcome = Outcome(None, "This check broke; the server's log says how.", "Report it.")

@@ -430,6 +430,17 @@ async def test_errors_of_the_shell_and_the_cloud_are_their_own_words(rig, monkey
         assert (result.state, result.seen) == ("unknown", error.what)
 
 
+def test_addresses_of_servers_are_left_out_of_errors():
+    for words in (
+        "[Errno 111] Connect call failed ('127.0.0.1', 2222).",
+        "http://10.0.0.7:8773/services/compute did not answer.",
+        "172.16.77.5:80 refused the connection: nothing listens there (yet)",
+    ):
+        left = outcome.without_addresses(words)
+        assert "(address left out)" in left
+        assert not any(part in left for part in ("127.0", "10.0", "172.16", "2222", "8773"))
+
+
 def test_sizes():
     assert own.size_bytes("2 GiB") == own.size_bytes("2048MiB") == 2 * GIB
     assert own.size_text(1536 * 1024**2) == "1.5 GiB"

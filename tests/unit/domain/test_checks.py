@@ -12,7 +12,13 @@ def test_each_example_is_one_of_its_own_form(form):
         said = parse(example)
         assert isinstance(said, Assertion), said
         assert said.form is form
-        assert said.denied is (" not " in example or " no " in example or example.endswith(" fails"))
+        assert said.denied is any(word in example.split() for word in ("not", "no", "fails", "smaller"))
+
+
+def test_what_can_be_denied_has_an_example_of_it():
+    for form in FORMS:
+        denied = [parse(example).denied for example in (form.example, *form.more)]
+        assert any(denied) is bool(form.denies), form.name
 
 
 def test_names_are_given_once_and_slots_have_kinds():
