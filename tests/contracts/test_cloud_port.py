@@ -5,6 +5,7 @@ real ones, only sooner.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -18,6 +19,11 @@ from educloud_lab.adapters.ec2.cloud import Ec2Cloud
 from educloud_lab.adapters.ec2.session import Endpoint, ec2_client
 from educloud_lab.adapters.memory.clock import FakeClock
 from educloud_lab.adapters.memory.cloud import MemoryCloud
+from educloud_lab.broker.command_lines import aws_line
+from educloud_lab.broker.command_lines_euca import euca_line
+from educloud_lab.broker.diagnosis.redact import LEFT_OUT
+from educloud_lab.broker.telling import answer_of, parameters_of
+from educloud_lab.broker.ways import way_of
 from educloud_lab.domain.errors import (
     CannotGrowError,
     CapacityError,
@@ -32,6 +38,7 @@ from educloud_lab.domain.errors import (
 from educloud_lab.localcloud.clock import VirtualClock
 from educloud_lab.localcloud.service import LocalCloud
 from educloud_lab.localcloud.settings import Folders, Settings
+from educloud_lab.ports.calls import CALLS, CallOutcome
 from educloud_lab.ports.cloud import InstanceState, RuleSeen, RunSpec, VolumeState
 
 GIB = 1024**3
@@ -881,3 +888,127 @@ async def test_tags_of_images_are_seen(side):
     await side.tag_image({"Name": "our own"})
     image = next(image for image in await side.cloud.images() if image.name == "tiny")
     assert dict(image.tags) == {"Name": "our own"}
+
+
+# What is told of calls
+
+
+class Heard(list):
+    """Hears calls, as a job's account does."""
+
+    def operations(self):
+        return [call.operation for call in self]
+
+    def last(self, operation):
+        return next(call for call in reversed(self) if call.operation == operation)
+
+
+@pytest.fixture
+def heard():
+    calls = Heard()
+    token = CALLS.set(calls.append)
+    yield calls
+    CALLS.reset(token)
+
+
+async def test_a_call_is_told_with_what_was_sent_and_what_was_answered(side, heard):
+    machine = await side.running(user_data="#!/bin/sh\n: secret\n")
+    run = heard.last("RunInstances")
+    told = parameters_of(run)
+    assert told["UserData"] == "[user data, 19 bytes]"
+    assert told["ClientToken"] == "t1"
+    assert (told["InstanceType"], told["Placement.AvailabilityZone"]) == (side.instance_type, side.zone)
+    assert (told["MinCount"], told["MaxCount"]) == ("1", "1")
+    assert (run.outcome, run.error_code) == (CallOutcome.OK, "")
+    assert run.at.utcoffset().total_seconds() == 0
+    assert answer_of(run, ())["Instances.1.InstanceId"] == machine.instance_id
+    assert answer_of(run, ())["Instances.1.RootDeviceType"] == "ebs"
+    look = answer_of(heard.last("DescribeInstances"), {machine.instance_id})
+    assert (look["Instances.1.State.Name"], look["Instances.1.PrivateIpAddress"]) == ("running", machine.address)
+
+
+async def test_volumes_and_their_attachments_are_told(side, heard):
+    machine_id, volume_id = await side.attached()
+    attach = heard.last("AttachVolume")
+    assert parameters_of(attach) == {"VolumeId": volume_id, "InstanceId": machine_id, "Device": DEVICE}
+    assert answer_of(attach, ())["State"] in ("attaching", "attached")
+    made = heard.last("CreateVolume")
+    assert (parameters_of(made)["Size"], parameters_of(made)["AvailabilityZone"]) == ("2", side.zone)
+    assert "ClientToken" not in made.parameters
+    look = answer_of(heard.last("DescribeVolumes"), {volume_id})
+    assert look["Volumes.1.Attachments.1.InstanceId"] == machine_id
+    await side.cloud.detach_volume(volume_id, machine_id)
+    assert parameters_of(heard.last("DetachVolume")) == {"VolumeId": volume_id, "InstanceId": machine_id}
+
+
+async def test_what_others_have_in_the_account_is_told_to_nobody(side, heard):
+    mine = await side.running("t1")
+    other = await side.running("t2")
+    told = answer_of(heard.last("DescribeInstances"), {mine.instance_id, mine.image_id})
+    assert other.instance_id not in told.values()
+    assert other.address not in told.values()
+    assert told["others"] == "[left out]"
+
+
+async def test_a_refusal_is_told_with_its_code(side, heard):
+    with pytest.raises(CloudError):
+        await side.cloud.terminate_instance(NO_INSTANCE)
+    call = heard.last("TerminateInstances")
+    assert call.outcome is CallOutcome.REFUSED
+    assert call.error_code
+    assert call.answer == {}
+
+
+async def test_no_answer_is_told_as_lost(side, heard):
+    await side.vanish()
+    with pytest.raises(CloudUnreachableError):
+        await side.cloud.observe()
+    lost = heard.last("DescribeInstances")
+    assert (lost.outcome, lost.answer) == (CallOutcome.LOST, {})
+    assert "127.0.0.1" not in lost.error  # saved notebooks hold no addresses of servers
+
+
+async def test_every_call_of_a_life_has_command_lines_and_a_way(side, heard):
+    machine_id, volume_id = await side.attached()
+    await side.cloud.images()
+    await side.cloud.zones()
+    await side.cloud.ensure_group("labs")
+    await side.cloud.ensure_group("web", (80,))
+    await side.cloud.console_output(machine_id)
+    await side.cloud.instance_health(machine_id)
+    taken = await side.cloud.create_snapshot(volume_id, description="d", tags={"a b": "c=d'e"})
+    for _ in range(300):
+        if (await side.cloud.observe_snapshots())[taken.snapshot_id].state == "completed":
+            break
+        await side.pause()
+    await side.cloud.delete_snapshot(taken.snapshot_id)
+    await side.cloud.detach_volume(volume_id, machine_id)
+    await side.volume(volume_id, VolumeState.AVAILABLE)
+    with contextlib.suppress(CannotGrowError):
+        await side.cloud.grow_volume(volume_id, 3)
+    await side.cloud.delete_volume(volume_id)
+    await side.cloud.stop_instance(machine_id)
+    await side.instance(machine_id, InstanceState.STOPPED)
+    await side.cloud.start_instance(machine_id)
+    await side.cloud.terminate_instance(machine_id)
+    for call in heard:
+        told, name = parameters_of(call), call.operation
+        assert LEFT_OUT not in told.values(), (name, told)
+        assert aws_line(name, told).startswith("aws ec2 "), (name, told)
+        assert bool(euca_line(name, told, {})) is (name != "ModifyVolume"), (name, told)
+        assert way_of(name, told) is not None, name
+    assert len(set(heard.operations())) >= 18
+
+
+async def test_who_does_not_listen_is_told_nothing(side):
+    await side.cloud.observe()
+    assert CALLS.get() is None
+
+
+async def test_request_ids_of_a_cloud_are_told(ec2_side, heard):
+    await ec2_side.cloud.observe()
+    with pytest.raises(CloudError):
+        await ec2_side.cloud.stop_instance(NO_INSTANCE)
+    look, refused = heard.last("DescribeInstances"), heard.last("StopInstances")
+    assert look.request_id
+    assert refused.request_id not in ("", look.request_id)

@@ -17,8 +17,10 @@ from educloud_lab.domain.finding import Component, Evidence, Finding
 from educloud_lab.domain.job import Consistency, JobKind, OrphanState, ShelfKind, SnapshotState, StepState, wanted_job
 from educloud_lab.domain.lease import LeaseKey, Problem, Status, Target
 from educloud_lab.domain.profile import MachineProfile, VolumeSpec
+from educloud_lab.ports.calls import CallOutcome
 from educloud_lab.ports.records import (
     AuditRecord,
+    CallRecord,
     Claim,
     JobRecord,
     LeaseRecord,
@@ -531,3 +533,45 @@ async def test_leases_that_are_on_their_way_failed_or_carry_a_finding_are_listed
     )
     names = [row.id for row in await store.transact(lambda tx: tx.leases_to_watch(course="local"))]
     assert sorted(names) == ["deleting", "failed", "found", "starting", "stopping"]
+
+
+def a_call(number=0, job_id="j1", **changes):
+    fields = {"job_id": job_id, "number": number, "lease_id": "l1", "at": WHEN, "last_at": WHEN}
+    return CallRecord(**{**fields, "operation": "RunInstances", "outcome": CallOutcome.OK, **changes})
+
+
+async def test_calls_come_back_as_they_were_put_in_their_order_and_are_replaced(store):
+    await put(store)
+    await store.transact(lambda tx: tx.add_job(job(), []))
+    told = {"ImageId": "emi-1", "Tag.1.Value": 'Ö\'Neil "x"'}
+    calls = [a_call(1, outcome=CallOutcome.LOST), a_call(0, parameters=told, answer={"State": "é"}, times=3)]
+    version = await store.version()
+    await store.transact(lambda tx: tx.put_calls(calls))
+    await store.transact(lambda tx: tx.put_calls([]))
+    assert list(await store.transact(lambda tx: tx.calls("j1"))) == calls[::-1]
+    again = [a_call(1, error_code="503 x", error="No.", left_out=2), a_call(2)]
+    await store.transact(lambda tx: tx.put_calls(again))
+    assert list(await store.transact(lambda tx: tx.calls("j1"))) == [calls[1], *again]
+    assert list(await store.transact(lambda tx: tx.calls("j2"))) == []
+    assert await store.version() == version  # nothing that anybody watches
+
+
+async def test_only_the_newest_jobs_of_each_lease_keep_their_calls(store):
+    await put(store, lease(), lease("l2", lab="other"))
+
+    def fill(tx):
+        for number in range(4):
+            times = {"created_at": WHEN + timedelta(hours=number), "ended_at": WHEN}
+            tx.add_job(job(f"j{number}", **times), [])
+            tx.put_calls([a_call(0, f"j{number}"), a_call(1, f"j{number}")])
+        tx.add_job(job("k0", "l2", ended_at=WHEN), [])
+        tx.put_calls([a_call(0, "k0", lease_id="l2")])
+
+    await store.transact(fill)
+    newest = await store.transact(lambda tx: tx.jobs_with_calls("l1", limit=2))
+    assert [row.id for row in newest] == ["j3", "j2"]
+    assert await store.transact(lambda tx: tx.drop_old_calls(keep=3)) == 1
+    assert await store.transact(lambda tx: tx.drop_old_calls(keep=3)) == 0
+    kept = await store.transact(lambda tx: [len(tx.calls(name)) for name in ("j0", "j1", "j3", "k0")])
+    assert kept == [0, 2, 2, 1]
+    assert await store.transact(lambda tx: tx.job("j0")) is not None

@@ -106,8 +106,9 @@ class ProfileJson(TypeDecorator[MachineProfile]):
             return None
         fields: dict[str, Any] = json.loads(value)
         volume = fields.pop("volume")
-        if "warn_before_s" in fields:
-            fields["warn_before_s"] = tuple(fields["warn_before_s"])
+        for name in ("warn_before_s", "ports"):  # JSON has no tuples, and a profile is compared
+            if name in fields:
+                fields[name] = tuple(fields[name])
         return MachineProfile(**fields, volume=VolumeSpec(**volume) if volume else None)
 
 
