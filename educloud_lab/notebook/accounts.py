@@ -118,7 +118,7 @@ def html_of(accounts: wire.Accounts) -> str:
         return f"<p>{escape(_why(accounts))}</p>"
     pieces = [f"<p><strong>What just happened: {escape(accounts.lab)}</strong></p>"]
     for number, account in enumerate(accounts.accounts):
-        opened = " open" if number == 0 else ""
+        opened = ' open=""' if number == 0 else ""
         pieces.append(f"<details{opened}><summary>{escape(title_of(account))}</summary>")
         if account.left_out:
             pieces.append(f"<p>{escape(_left_out(account))}</p>")
