@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, ClassVar
 
 from educloud_lab.app.command import StrictCommand, complain
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
+    from educloud_lab.client.find import Server
     from educloud_lab.wire import models as wire
 
 
 class AskingCommand(StrictCommand):
     """A command that asks the running Jupyter server; exits with 1 and one paragraph when it cannot."""
+
+    starts_broker: ClassVar[bool] = False
+    """Whether a broker for scripts is started where nothing runs: for what does something, not for what looks."""
 
     @property
     def typed(self) -> str:
@@ -22,15 +27,34 @@ class AskingCommand(StrictCommand):
     def start(self) -> None:
         """Ask."""
         from educloud_lab.client import connect
-        from educloud_lab.client.find import find_any_server
         from educloud_lab.domain.errors import EducloudError
 
         try:
-            with connect(find_any_server()) as client:
+            with connect(self.find()) as client:
                 self.ask(client)
         except EducloudError as error:
             complain(f"{self.typed}: {error}")
             self.exit(1)
+
+    def find(self) -> Server:
+        """Return the server to ask.
+
+        Raises
+        ------
+        ServerNotFoundError
+            There is none.
+        """
+        from educloud_lab.client import headless
+        from educloud_lab.client.errors import ServerNotFoundError, SeveralServersError
+        from educloud_lab.client.find import find_any_server
+
+        try:
+            return find_any_server()
+        except ServerNotFoundError as error:
+            meant = isinstance(error, SeveralServersError) or "EDUCLOUD_URL" in os.environ
+            if meant or not self.starts_broker:
+                raise
+        return headless.ensure()
 
     def ask(self, client: Client) -> None:
         """Do it with a client, and print; each command has its own way."""

@@ -27,6 +27,7 @@ from educloud_lab.client.headless import Place, place
 from educloud_lab.domain.errors import EducloudError
 from educloud_lab.server.base import LAST_ASKED
 from educloud_lab.server.desk import SETTING as DESK
+from educloud_lab.server.run import OPEN_SOCKETS
 
 if TYPE_CHECKING:
     from educloud_lab.app.desk import BrokerDesk
@@ -99,6 +100,8 @@ class BrokerServer(ServerApp):
         last: datetime = settings.get(LAST_ASKED) or settings["started"]
         extensions: Any = self.extension_manager  # Jupyter Server's own has no types there
         if (datetime.now(UTC) - last).total_seconds() < for_s or extensions.any_activity():
+            return False
+        if settings.get(OPEN_SOCKETS):  # a command runs; one that has ended closes its socket after a while
             return False
         desk: BrokerDesk = settings[DESK]
         return not desk.ready() or not await self._at_work(desk)

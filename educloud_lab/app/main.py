@@ -26,6 +26,9 @@ class EducloudApp(CommandGroup):
             "educloud_lab.app.status_app.StatusApp",
             "Show your machines, as a running Jupyter server sees them.",
         ),
+        "start": ("educloud_lab.app.machine_app.StartApp", "Start a lab's machine."),
+        "stop": ("educloud_lab.app.machine_app.StopApp", "Stop a lab's machine; its data volume is saved first."),
+        "run": ("educloud_lab.app.work_app.RunApp", "Run a command on a lab's machine."),
         "volume": (
             "educloud_lab.app.volume_app.VolumeApp",
             "Snapshots of data volumes, restoring, enlarging, the bin, sharing.",

@@ -78,6 +78,10 @@ class AsyncClient:
         """See :meth:`Client.snapshot`."""
         return await self._ask(requests.snapshot())
 
+    async def settled(self) -> wire.Snapshot:
+        """See :meth:`Client.settled`."""
+        return await self._do(rules.settled())
+
     async def ensure(self, *, lab: str, machine_profile: str, slot: str = "main", start: bool = False) -> wire.Lease:
         """See :meth:`Client.ensure`."""
         return await self._ask(requests.ensure(lab, machine_profile, slot, start=start))

@@ -88,6 +88,16 @@ class Client:
         """Return everything that you may see."""
         return self._ask(requests.snapshot())
 
+    def settled(self) -> wire.Snapshot:
+        """Return the same once the broker is there: while it is being started, wait for it.
+
+        Raises
+        ------
+        EducloudError
+            There is no broker: why, and what to do.
+        """
+        return self._do(rules.settled())
+
     def ensure(self, *, lab: str, machine_profile: str, slot: str = "main", start: bool = False) -> wire.Lease:
         """Return the lease of a lab, made when it does not exist; starts its machine when asked to."""
         return self._ask(requests.ensure(lab, machine_profile, slot, start=start))

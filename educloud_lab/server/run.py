@@ -25,9 +25,11 @@ IDLE_S = 300.0
 MAX_SOCKETS = 64
 """Open sockets of one server that run or copy."""
 
+ENDING_S = 1.0
 CLOSE_POLICY = 1008
 CLOSE_TRY_LATER = 1013
-_COUNT = "educloud_work_sockets"
+OPEN_SOCKETS = "educloud_work_sockets"
+"""Setting with the number of open ones."""
 
 
 class WorkSocket(Guard, WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -60,10 +62,10 @@ class WorkSocket(Guard, WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Wait for work."""
         super().open(*args, **kwargs)
         self.set_nodelay(True)
-        if self.settings.get(_COUNT, 0) >= MAX_SOCKETS:
+        if self.settings.get(OPEN_SOCKETS, 0) >= MAX_SOCKETS:
             self.close(CLOSE_TRY_LATER, "Too many commands run through this server.")
             return
-        self.settings[_COUNT] = self.settings.get(_COUNT, 0) + 1
+        self.settings[OPEN_SOCKETS] = self.settings.get(OPEN_SOCKETS, 0) + 1
         self._counted = True
         self._rest()
 
@@ -77,6 +79,12 @@ class WorkSocket(Guard, WebSocketMixin, WebSocketHandler, JupyterHandler):
     def at_work(self) -> bool:
         """Whether a piece of work is under way."""
         return self._work is not None and not self._work.done()
+
+    async def is_free(self) -> bool:
+        """Whether the next piece of work may begin: the last one may have told its end just now."""
+        if self._work is not None and not self._work.done():
+            await asyncio.wait({self._work}, timeout=ENDING_S)
+        return not self.at_work
 
     async def _do(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -107,7 +115,7 @@ class WorkSocket(Guard, WebSocketMixin, WebSocketHandler, JupyterHandler):
     def on_close(self) -> None:
         """End the work with its reader."""
         if self._counted:
-            self.settings[_COUNT] -= 1
+            self.settings[OPEN_SOCKETS] -= 1
         if self._idle is not None:
             self._idle.cancel()
         if self._work is not None:
@@ -129,7 +137,7 @@ class RunSocket(WorkSocket):
         try:
             asked = FROM_KERNEL.validate_json(message)
         except ValidationError as error:
-            if self.at_work:
+            if not await self.is_free():
                 self.refuse("One run at a time.")
                 return
             self.begin(self.send_text(failed(BadInputError(f"This cannot be run: {faults_of(error)}."))))
@@ -140,7 +148,7 @@ class RunSocket(WorkSocket):
                 self._run.signal(asked.signal)
             elif self._run is not None and isinstance(asked, RunAck):
                 self._run.acknowledge(asked.size_bytes)
-        elif self.at_work:
+        elif not await self.is_free():
             self.refuse("One run at a time.")
         else:
             self._run = Run(self.service, self._lease_id, self.send_text, self.send_bytes)
