@@ -1,7 +1,8 @@
 """The panel in a cell: the same card as the sidebar's, drawn by the browser from the server's state.
 
 The kernel's half holds only which lab it is about. It is no part of how the card stays current: a busy kernel never
-makes it stale, and a saved notebook shows it again without a kernel.
+makes it stale, and a saved notebook shows it again without a kernel. What Python sees of the machine comes from the
+same server, by a socket of the kernel's own.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ipywidgets import DOMWidget
-from traitlets import Int, Unicode
+from traitlets import Unicode
 
-from educloud_lab.notebook.follower import Follower
+from educloud_lab.notebook import fallback
+from educloud_lab.notebook.followed import Followed, pick
 
 if TYPE_CHECKING:  # the client (httpx, pydantic) is loaded when it is first asked
-    from datetime import datetime
+    from collections.abc import Callable
 
+    from educloud_lab.client import Client
+    from educloud_lab.client.machine import Machine
     from educloud_lab.wire import models as wire
 
 MODULE = "educloud-lab"
@@ -23,28 +27,24 @@ PROTOCOL = "^1.0.0"
 """Of the two halves of the widget, not of the package: it changes with the meaning of the synced traits only."""
 
 MIME_TYPE = "application/vnd.educloud.panel+json"
-FOLLOWED = frozenset({"state", "address", "headline", "time_left_s", "warning"})
-
-FALLBACK = (
-    "The panel of your machine is not shown, because this page lacks the educloud-lab extension. Install it where"
-    " JupyterLab runs (pip install educloud-lab), restart the server, not the kernel, and reload the page."
-)
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-class CloudPanel(DOMWidget):  # type: ignore[misc]  # ipywidgets ships no types
+class CloudPanel(Followed, DOMWidget):  # type: ignore[misc]  # ipywidgets ships no types
     """A lab's machine in a cell.
 
     Parameters
     ----------
-    lab : the lab's name; None takes it from the notebook's metadata (``educloud``).
+    lab : the lab's name; None takes it from the notebook's metadata (``educloud``), in the page as in Python.
     machine_profile : what the machine is made from; None as above.
     slot : which of your machines in this lab.
 
     Notes
     -----
-    ``state``, ``address``, ``headline``, ``time_left_s`` and ``warning`` follow the server for as long as something
-    observes one of them (``panel.observe(handler, "state")``; handlers run in a thread of the panel's);
-    :meth:`lease` asks once.
+    ``state``, ``address``, ``headline``, ``time_left_s`` and ``warning`` say where the machine stands. The first look
+    at one of them, or the first observer or link, asks the server; from then on they follow it until :meth:`close`.
+    Handlers run in a thread beside the kernel's, so also while a cell computes. ``state`` changes last: a handler of it
+    finds the others current. What is not known is ``unknown``, never what was true before.
     """
 
     _model_module = Unicode(MODULE).tag(sync=True)
@@ -58,100 +58,158 @@ class CloudPanel(DOMWidget):  # type: ignore[misc]  # ipywidgets ships no types
     machine_profile = Unicode(None, allow_none=True, help="What the machine is made from").tag(sync=True)
     slot = Unicode("main", help="Which of your machines in this lab").tag(sync=True)
 
-    state = Unicode("unknown", read_only=True, help="Where the machine stands; 'unknown' while nobody observes")
-    address = Unicode(None, allow_none=True, read_only=True, help="The machine's address while it has one")
-    headline = Unicode("", read_only=True, help="One line that says where it stands")
-    time_left_s = Int(
-        None, allow_none=True, read_only=True, help="Seconds until it is put to sleep; None while nothing ends it"
-    )
-    warning = Unicode("", read_only=True, help="What is said before it is put to sleep; empty otherwise")
-
     def __init__(
         self, lab: str | None = None, machine_profile: str | None = None, slot: str = "main", **options: Any
     ) -> None:
-        self._follower: Follower | None = None
+        self._client: Client | None = None
         super().__init__(lab=lab, machine_profile=machine_profile, slot=slot, **options)
 
-    def lease(self) -> wire.Lease:
-        """Ask the server once and return the lease; ``state`` and the other traits take what it says.
+    # --- what can be asked of the machine ---------------------------------------------------------------------------
+
+    @property
+    def machine(self) -> Machine:
+        """Your machine of this lab, for Python: ``panel.machine.run("uname -a")``. Recorded when there is none yet.
 
         Raises
         ------
-        ValueError
-            The kernel does not know the lab: it was left to the notebook's metadata, which only the page reads.
+        LabUnknownError
+            No lab was given, and the notebook names none.
+        EducloudError
+            There is no server, or it refuses.
+        """
+        found = self._asker().machine(self.lab, self.machine_profile, self.slot)
+        if self.lab is None:
+            self._found = (found.lab, found.slot)
+        return found
+
+    def start(self) -> Machine:
+        """Want it running; :meth:`wait` waits for it. The same as Start in the panel."""
+        return self._did(self.machine.start())
+
+    def stop(self) -> Machine:
+        """Want it stopped; its data volume is saved first."""
+        return self._did(self.machine.stop())
+
+    def keep(self) -> Machine:
+        """Give it its full time again, from now."""
+        return self._did(self.machine.keep())
+
+    def wait(
+        self,
+        phase: str = "ready",
+        timeout_s: float = 300.0,
+        *,
+        progress: Callable[[wire.Lease], object] | None = None,
+    ) -> Machine:
+        """Return the machine once it is in a phase (``ready``, ``asleep``, ``off``).
+
+        Parameters
+        ----------
+        timeout_s : how long to wait at most, in seconds.
+        progress : called at each look with the lease.
+
+        Raises
+        ------
+        WaitTimeoutError
+            Not in time; it goes on by itself.
+        EducloudError
+            It came into trouble instead: what happened, what was kept, what to do.
+        """
+        try:
+            return self.machine.wait(phase, timeout_s, progress=progress)
+        finally:
+            self._look()
+
+    async def ready(self, timeout_s: float = 300.0) -> Machine:
+        """Do the same for ``ready`` without holding the kernel: ``await panel.ready()``."""
+        try:
+            return await self.machine.ready(timeout_s)
+        finally:
+            self._look()
+
+    def lease(self) -> wire.Lease:
+        """Ask the server once and return the lease.
+
+        Raises
+        ------
+        LabUnknownError
+            No lab was given, and the notebook names none.
         NotFoundError
             The machine was never asked for.
         """
-        from educloud_lab.client import connect
         from educloud_lab.domain.errors import NotFoundError
 
-        self._require_lab()
-        with connect() as client:
-            snapshot = client.snapshot()
-        found = self._pick(snapshot)
-        self._take(found, snapshot.server_time)
+        client = self._asker()
+        snapshot = client.snapshot()
+        lab, slot = self._which(client)
+        self._take(snapshot, client)
+        found = pick(snapshot, lab, slot)
         if found is None:
-            raise NotFoundError(
-                f"There is no machine for the lab '{self.lab}' yet.", next_step="Press Start in the panel."
-            )
+            raise NotFoundError(f"There is no machine for the lab '{lab}' yet.", next_step="Press Start in the panel.")
         return found
 
-    def observe(self, handler: Any, names: Any = None, type: str = "change") -> None:  # noqa: A002 - traitlets' own name
-        """Observe traits; what the server says is followed from now on when one of its traits is named."""
-        options = {} if names is None else {"names": names}
-        named = {names} if isinstance(names, str) else set(names or ())
-        if named & FOLLOWED:
-            self._require_lab()
-        super().observe(handler, type=type, **options)
-        if named & FOLLOWED and self._follower is None:
-            self._follower = Follower(self)
-
-    def unobserve_all(self, *args: Any, **options: Any) -> None:
-        """Remove handlers, and stop following the server."""
-        super().unobserve_all(*args, **options)
-        self._end()
-
     def close(self) -> None:
-        """Close the widget, and stop following the server."""
-        self._end()
+        """Close the widget, and stop following: from now on ``state`` is ``unknown``."""
+        self.unfollow()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
         super().close()
 
-    def _end(self) -> None:
-        follower, self._follower = self._follower, None
-        if follower is not None:
-            follower.stop()
+    def _did(self, machine: Machine) -> Machine:
+        self._look()
+        return machine
 
-    def _require_lab(self) -> None:
-        if self.lab is None:
-            raise ValueError(
-                "This panel takes its lab from the notebook's metadata, which only the page reads. Name it to use it"
-                ' from Python: CloudPanel(lab="…", machine_profile="…").'
-            )
+    def _asker(self) -> Client:
+        """Return a client of the server as it is found now: after a restart it is somewhere else."""
+        from educloud_lab.client import connect
 
-    def _pick(self, snapshot: wire.Snapshot) -> wire.Lease | None:
-        return next((lease for lease in snapshot.leases if (lease.lab, lease.slot) == (self.lab, self.slot)), None)
+        if self._over:
+            raise RuntimeError("This panel is closed. Make a new one: CloudPanel().")
+        fresh = connect()
+        if self._client is not None and self._client.server == fresh.server:
+            fresh.close()
+            return self._client
+        # An older one is not closed: a Machine that was handed out may still use it.
+        self._client = fresh
+        return fresh
 
-    def _take(self, lease: wire.Lease | None, now: datetime | None = None) -> None:
-        limits = lease.limits if lease else None
-        ends_at = limits.limits[0].ends_at if limits and limits.limits else None
-        left_s = max(0, round((ends_at - now).total_seconds())) if ends_at and now else None
-        self.set_trait("headline", lease.headline if lease else "")
-        self.set_trait("address", lease.instance.address if lease and lease.instance else None)
-        self.set_trait("time_left_s", left_s)
-        self.set_trait("warning", limits.warning.text if limits and limits.warning else "")
-        self.set_trait("state", str(lease.phase) if lease else "unknown")
+    # --- what the page gets -----------------------------------------------------------------------------------------
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """Return the widget's view, a payload that the page can draw without a kernel, and texts for other pages."""
+        """Return a payload that the page draws without a kernel, and texts for pages that cannot.
+
+        The widget's own view is left out: pages without our extension, nbconvert's and VS Code prefer it to words, and
+        then show an error, or fetch the module of that name from a public server (docs/decisions/0027). As a part of
+        other widgets the panel is a widget as ever.
+        """
+        from datetime import UTC, datetime
+
         bundle: dict[str, Any] = super()._repr_mimebundle_(**options) or {}
-        what = f"CloudPanel of the lab {self.lab!r}" if self.lab else "CloudPanel"
-        return bundle | {
-            "text/plain": f"{what}. {FALLBACK}",
-            "text/html": f"<p>{FALLBACK}</p>",
-            MIME_TYPE: {
-                "version": 1,
-                "lab": self.lab,
-                "machine_profile": self.machine_profile,
-                "slot": self.slot,
-            },
-        }
+        bundle.pop(WIDGET_VIEW, None)
+        state = self._state_to_tell() if fallback.front_end() != "jupyter" else None
+        at = datetime.now(UTC).strftime("%H:%M UTC")
+        return (
+            bundle
+            | fallback.texts(self.lab, state, at)
+            | {
+                MIME_TYPE: {
+                    "version": 1,
+                    "lab": self.lab,
+                    "machine_profile": self.machine_profile,
+                    "slot": self.slot,
+                }
+            }
+        )
+
+    def _state_to_tell(self) -> str:
+        """Return the state for a front end that cannot draw it; showing a panel starts no broker of its own."""
+        from educloud_lab.client.errors import ServerNotFoundError
+        from educloud_lab.client.find import find_server
+
+        if "state" not in self._trait_values:
+            try:
+                find_server()
+            except ServerNotFoundError:
+                return "unknown"
+        return str(self.state)

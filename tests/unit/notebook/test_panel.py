@@ -3,84 +3,48 @@
 import json
 import subprocess
 import sys
-import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from educloud_lab import CloudPanel
+from educloud_lab.client.errors import LabUnknownError, ServerUnreachableError
+from educloud_lab.client.find import Server
 from educloud_lab.domain.errors import NotFoundError
-from educloud_lab.notebook import follower
+from educloud_lab.notebook import followed, follower
 from educloud_lab.notebook.panel import MIME_TYPE
 from educloud_lab.wire import models as wire
-
-T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def snapshot(phase="ready", address="172.16.0.9", lab="one", limits=None):
-    instance = wire.Instance(
-        id="i-1",
-        state="running",
-        address=address,
-        instance_type="t2.micro",
-        image_id="emi-1",
-        zone="one",
-        launched_at=T0,
-    )
-    lease = wire.Lease(
-        id="l1",
-        course="local",
-        lab=lab,
-        slot="main",
-        person="ada",
-        machine_profile=wire.ProfileRef(name="tiny", revision=1, title="Tiny"),
-        generation=1,
-        target="running",
-        status="running",
-        phase=phase,
-        headline="Ready",
-        system_disk="kept",
-        instance=instance,
-        limits=limits,
-        updated_at=T0,
-    )
-    return wire.Snapshot(
-        version=1,
-        server_time=T0,
-        person="ada",
-        course="local",
-        cloud=wire.Cloud(kind="local", name="x", reachable=True),
-        profiles=[],
-        leases=[lease],
-    )
-
-
-class FakeClient:
-    def __init__(self, answers):
-        self.answers = answers
-        self.closed = threading.Event()
-
-    def snapshot(self):
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def close(self):
-        self.closed.set()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+from tests.unit.notebook.panel_parts import T0, FakeClient, FakeSocket, Notes, snapshot
 
 
 @pytest.fixture
 def client(monkeypatch):
     made = FakeClient([snapshot()])
-    monkeypatch.setattr("educloud_lab.client.connect", lambda: made, raising=False)
+    monkeypatch.setattr("educloud_lab.client.connect", lambda **_: made, raising=False)
+    monkeypatch.setattr(follower, "PERIOD_S", 0.001)
+    monkeypatch.setattr(follower, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(follower, "TICK_S", 0.001)
     return made
+
+
+@pytest.fixture
+def socket(monkeypatch, client):
+    made = FakeSocket()
+    monkeypatch.setattr(follower, "open_socket", made.open)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def feed(monkeypatch):
+    """A feed of the test's own, whose thread is over at its end."""
+    made = follower.Feed()
+    monkeypatch.setattr(followed, "feed", made)
+    yield made
+    thread = made.thread
+    made._panels.clear()
+    if thread is not None:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_what_the_page_gets():
@@ -100,7 +64,8 @@ def test_what_the_page_gets():
 def test_the_bundle_is_drawn_without_a_kernel_and_read_without_the_extension():
     bundle = CloudPanel()._repr_mimebundle_()
     assert bundle[MIME_TYPE] == {"version": 1, "lab": None, "machine_profile": None, "slot": "main"}
-    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
+    # Pages without our extension would prefer the widget's view, and show an error instead of the words.
+    assert set(bundle) == {MIME_TYPE, "text/plain", "text/html"}
     for kind in ("text/plain", "text/html"):
         assert "pip install educloud-lab" in bundle[kind]
         assert "restart the server, not the kernel" in bundle[kind]
@@ -129,9 +94,9 @@ def test_the_time_that_is_left(client):
 
 def test_asking_once(client):
     panel = CloudPanel("one", "tiny")
-    assert (panel.state, panel.address) == ("unknown", None)
     assert panel.lease().id == "l1"
     assert (panel.state, panel.address, panel.headline) == ("ready", "172.16.0.9", "Ready")
+    panel.close()
     assert client.closed.is_set()
 
 
@@ -140,11 +105,18 @@ def test_a_machine_that_was_never_asked_for(client):
         CloudPanel("two", "tiny").lease()
 
 
-def test_a_panel_that_leaves_the_lab_to_the_page_says_so(client):
-    with pytest.raises(ValueError, match="CloudPanel"):
+def test_a_panel_without_a_lab_has_that_of_the_notebook(client, socket, monkeypatch):
+    monkeypatch.delenv("EDUCLOUD_LAB", raising=False)
+    assert CloudPanel().lease().lab == "one"
+    panel = CloudPanel()
+    assert panel.state == "ready"
+    assert panel.lab is None, "the page goes on reading the notebook itself"
+    client.metadata = LabUnknownError("It is not said.")
+    with pytest.raises(LabUnknownError):
         CloudPanel().lease()
-    with pytest.raises(ValueError, match="CloudPanel"):
-        CloudPanel().observe(print, "state")
+    lost = CloudPanel()
+    assert (lost.state, lost.address) == ("unknown", None)
+    assert "which lab" in lost.headline
 
 
 def test_states_cannot_be_set():
@@ -154,41 +126,199 @@ def test_states_cannot_be_set():
         CloudPanel("one").state = "ready"
 
 
-def test_observing_follows_the_server_and_closing_ends_it(client, monkeypatch):
-    monkeypatch.setattr(follower, "PERIOD_S", 0.001)
-    client.answers[:] = [snapshot("starting", None), NotFoundError("gone for a moment"), snapshot("ready")]
-    seen, there = [], threading.Event()
-
-    def note(change):
-        seen.append(change["new"])
-        if change["new"] == "ready":
-            there.set()
-
+def test_reading_asks_and_follows_from_then_on(client, socket, feed):
+    client.answers[:] = [snapshot("starting", None)]
     panel = CloudPanel("one", "tiny")
-    assert panel._follower is None, "nobody asks before somebody observes"
-    panel.observe(note, "state")
-    assert there.wait(60)
-    assert seen == ["starting", "unknown", "ready"]
-    assert panel.address == "172.16.0.9"
-    thread = panel._follower.thread
-    panel.close()
+    assert panel not in feed, "nobody asks before somebody looks"
+    assert (panel.state, panel.address, panel.headline) == ("starting", None, "Ready")
+    notes = Notes()
+    panel.observe(notes, "state")
+    assert socket.opened.wait(60)
+    socket.say(snapshot("ready", version=2))
+    notes.wait("ready")
+    assert panel.address == "172.16.0.9", "the state changes last"
+
+
+def test_what_nobody_knows_is_not_shown_as_if_it_were(client):
+    client.answers[:] = [snapshot(version=0)]  # of a broker that is being started
+    panel = CloudPanel("one", "tiny")
+    assert (panel.state, panel.address, panel.time_left_s, panel.warning) == ("unknown", None, None, "")
+    assert "not known" in panel.headline
+
+
+def test_a_lab_without_a_machine_is_off_as_in_the_page(client):
+    panel = CloudPanel("two", "tiny")
+    assert (panel.state, panel.headline) == ("off", "No machine yet")
+
+
+def test_a_server_that_is_gone_is_told_and_found_again_elsewhere(client, socket):
+    """After a restart it has another port and another token."""
+    notes = Notes()
+    panel = CloudPanel("one", "tiny")
+    panel.observe(notes, "state")
+    notes.wait("ready")
+    assert socket.opened.wait(60)
+    client.answers[:] = [ServerUnreachableError("It is away."), snapshot("asleep", None)]
+    elsewhere = Server("http://127.0.0.1:2/", "another")
+    client.server = elsewhere
+    socket.opened.clear()
+    socket.messages.put(ConnectionResetError())
+    notes.wait("ready", "unknown", "asleep")
+    assert socket.opened.wait(60)
+    assert socket.servers[-1] == elsewhere
+    socket.say(snapshot("starting", None, version=2))
+    notes.wait("ready", "unknown", "asleep", "starting")
+
+
+def test_a_proxy_without_websockets(client, socket):
+    socket.refuse = OSError("HTTP 403")
+    client.answers[:] = [snapshot("starting", None), snapshot("starting", None), snapshot("ready")]
+    notes = Notes()
+    CloudPanel("one", "tiny").observe(notes, "state")
+    notes.wait("starting", "ready")
+    assert len(socket.servers) == 1, "it is not tried again each time"
+
+
+def test_what_was_on_its_way_for_longer_changes_nothing(client):
+    panel = CloudPanel("one", "tiny")
+    client.answers[:] = [snapshot("ready", version=7)]
+    assert panel.state == "ready"
+    panel._take(snapshot("starting", None, version=6), client)
+    assert (panel.state, panel.address) == ("ready", "172.16.0.9")
+    later = snapshot("asleep", None, version=1).model_copy(update={"server_time": T0 + timedelta(seconds=1)})
+    panel._take(later, client)  # the server's store was replaced
+    assert panel.state == "asleep"
+
+
+def test_several_panels_share_one_socket(client, socket, feed):
+    both = snapshot()
+    both.leases.append(both.leases[0].model_copy(update={"id": "l2", "lab": "two", "phase": wire.Phase.ASLEEP}))
+    client.answers[:] = [both]
+    seen = {}
+    for name in ("one", "one", "two"):
+        notes = Notes()
+        panel = CloudPanel(name, "tiny")
+        panel.observe(notes, "state")
+        seen[panel] = notes
+    for panel, notes in seen.items():
+        notes.wait("ready" if panel.lab == "one" else "asleep")
+    assert socket.opened.wait(60)
+    assert len(socket.servers) == 1
+    thread = feed.thread
+    first, *others = seen
+    for panel in others:
+        panel.close()
+    socket.say(snapshot("stopping", version=2))
+    seen[first].wait("ready", "stopping")
+    first.close()
     thread.join(60)
     assert not thread.is_alive()
+    assert socket.ended.is_set()
     assert client.closed.is_set()
 
 
-def test_observing_something_else_asks_nobody(client):
+def test_a_closed_panel_knows_nothing_and_asks_nobody(client, socket, feed):
+    panel = CloudPanel("one", "tiny")
+    assert panel.state == "ready"
+    panel.close()
+    assert (panel.state, panel.address) == ("unknown", None)
+    panel.close()
+    panel.observe(print, "state")
+    assert panel not in feed
+    with pytest.raises(RuntimeError, match="Make a new one"):
+        panel.start()
+    never_read = CloudPanel("one", "tiny")
+    never_read.close()
+    assert never_read.state == "unknown"
+
+
+def test_a_handlers_mistake_keeps_nobody_from_hearing(client, socket, caplog):
+    notes, panel = Notes(), CloudPanel("one", "tiny")
+    panel.observe(lambda change: 1 / 0, "headline")
+    panel.observe(notes, "state")
+    notes.wait("ready")
+    assert socket.opened.wait(60)
+    socket.say(snapshot("asleep", None, version=2, headline="Asleep"))
+    notes.wait("ready", "asleep")
+    assert "an observer of a CloudPanel failed" in caplog.text
+    panel.close()
+
+
+def test_the_time_left_is_counted_down_between_messages(client, socket):
+    end = T0 + timedelta(minutes=4)
+    panel = CloudPanel("one", "tiny")
+    client.answers[:] = [snapshot(limits=wire.Limits(limits=[wire.Limit(kind="idle", ends_at=end, text="Idle")]))]
+    assert panel.time_left_s == 240
+    panel._tick(T0 + timedelta(seconds=1))
+    assert panel.time_left_s == 239
+    panel._tick(end + timedelta(seconds=5))
+    assert panel.time_left_s == 0
+
+
+def test_other_widgets_can_be_linked_to_it(client, socket):
+    from ipywidgets import Label
+    from traitlets import dlink
+
+    panel, label, word = CloudPanel("one", "tiny"), Label(), Label()
+    dlink((panel, "headline"), (label, "value"))
+    dlink((panel, "time_left_s"), (word, "value"), lambda left_s: "no end" if left_s is None else f"{left_s} s")
+    assert (label.value, word.value) == ("Ready", "no end")
+    notes = Notes()
+    label.observe(notes, "value")
+    assert socket.opened.wait(60)
+    socket.say(snapshot("asleep", None, version=2, headline="Asleep"))
+    notes.wait("Asleep")
+    panel.close()
+
+
+async def test_asking_the_machine(client):
+    panel = CloudPanel("one", "tiny")
+    assert panel.start().lab == "one"
+    assert panel.state == "ready", "it is asked after each act"
+    panel.stop()
+    panel.keep()
+    panel.wait("asleep", 7)
+    await panel.ready(8)
+    which = ("one", "tiny", "main")
+    expected = [which, "start", which, "stop", which, "keep", which, "wait asleep 7", which, "ready 8"]
+    assert client.asked == expected
+    panel.close()
+
+
+def test_observing_something_else_asks_nobody(client, feed):
     panel = CloudPanel("one")
     panel.observe(print, "slot")
     panel.observe(print)
-    assert panel._follower is None
+    assert panel not in feed
 
 
-def test_a_panel_that_is_let_go_ends_its_thread(client, monkeypatch):
-    made = follower.Follower.__new__(follower.Follower)
-    made._panel, made._period_s, made._over = (lambda: None), 0, threading.Event()
-    made._run()
-    assert not client.closed.is_set(), "it never asked"
+def test_a_panel_that_is_let_go_ends_the_thread(client, socket, feed):
+    notes, panel = Notes(), CloudPanel("one", "tiny")
+    panel.observe(notes, "state")
+    notes.wait("ready")
+    thread = feed.thread
+    for one in list(feed._panels):
+        feed._panels[one] = lambda: None  # as a weak reference whose panel is gone
+    thread.join(60)
+    assert not thread.is_alive()
+    assert feed.thread is None
+    panel.close()
+
+
+def test_where_the_socket_is(monkeypatch):
+    asked = []
+    monkeypatch.setattr("websockets.sync.client.connect", lambda url, **options: asked.append((url, options)))
+    monkeypatch.setattr(
+        "websockets.sync.client.unix_connect", lambda *where, **options: asked.append((*where, options))
+    )
+    follower.open_socket(Server("https://host/user/x/", "secret"))
+    follower.open_socket(Server("http://localhost/", "", "/run/s"))
+    (url, options), (path, unix_url, unix_options) = asked
+    assert url == "wss://host/user/x/educloud/api/v1/socket", "the token is in no address, which logs would keep"
+    assert options["additional_headers"] == {"Authorization": "token secret"}
+    assert options["proxy"] is None
+    assert (path, unix_url) == ("/run/s", "ws://localhost/educloud/api/v1/socket")
+    assert "additional_headers" not in unix_options
 
 
 def test_importing_the_panel_loads_nothing_heavier_than_ipywidgets():
