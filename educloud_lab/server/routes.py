@@ -17,6 +17,7 @@ from educloud_lab.server.actions import DeleteHandler, ExtendHandler, StartHandl
 from educloud_lab.server.calls import CallsHandler
 from educloud_lab.server.checks import ChecksHandler, LabMachinesHandler
 from educloud_lab.server.console import ConsoleHandler
+from educloud_lab.server.copy import CopySocket
 from educloud_lab.server.hello import HelloHandler
 from educloud_lab.server.kernels import KernelNeedsHandler
 from educloud_lab.server.leases import LeasesHandler
@@ -238,6 +239,13 @@ ROUTES: tuple[Route, ...] = (
         RunSocket,
         "GET",
         "Websocket: RunRequest, RunSignal and RunAck up; RunStarted, output, RunEnded or RunFailed down",
+        websocket=True,
+    ),
+    Route(
+        "leases/{lease_id}/copy",
+        CopySocket,
+        "GET",
+        "Websocket: UploadRequest or DownloadRequest up; CopyReady, content with CopyAck, CopyDone or CopyFailed",
         websocket=True,
     ),
     Route("audit", AuditHandler, "GET", "Audit log of the course; for those who oversee it", reply="AuditPage"),
