@@ -116,7 +116,7 @@ class EducloudMagics(Magics):
             if arguments.start:
                 start_all(machines)
             if arguments.background:
-                in_background(self.jobs, self.machines, machines, options)
+                in_background(self.jobs, machines, options)
                 return
 
             def keep(result: Any) -> None:

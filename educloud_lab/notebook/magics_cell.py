@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from educloud_lab.domain.errors import BadInputError, CommandFailedError, EducloudError
+from educloud_lab.domain.errors import BadInputError, CommandFailedError, ConflictError, EducloudError
 from educloud_lab.notebook import magics_words as words
 from educloud_lab.notebook.magics_errors import MachinesFailedError, quiet
 from educloud_lab.notebook.magics_jobs import Jobs, title
@@ -43,23 +44,16 @@ class Options:
     keeps_all: bool = False
     save: Path | None = None
 
-    def begin(self, machines: Machines, machine: Any) -> Callable[[], Running]:
+    def begin(self, machine: Any) -> Callable[[], Running]:
         """Return what begins it on a machine."""
-
-        def begin() -> Running:
-            try:
-                running: Running = machine.begin(
-                    self.command,
-                    timeout_s=self.timeout_s,
-                    folder=self.folder,
-                    environment=self.environment or None,
-                    keep=self.keep,
-                )
-            except EducloudError as error:
-                raise machines.explain(error, machine) from None
-            return running
-
-        return begin
+        return partial(
+            machine.begin,
+            self.command,
+            timeout_s=self.timeout_s,
+            folder=self.folder,
+            environment=self.environment or None,
+            keep=self.keep,
+        )
 
     def gathered(self, of: int = 1, file: TextIO | None = None) -> Gathered:
         """Return what takes the output of one of so many machines."""
@@ -87,12 +81,12 @@ class Options:
             yield opened
 
 
-def in_background(jobs: Jobs, finder: Machines, machines: dict[str, Any], options: Options) -> None:
+def in_background(jobs: Jobs, machines: dict[str, Any], options: Options) -> None:
     """Begin it on each machine and say how to look after it."""
     for label, machine in machines.items():
         with contextlib.ExitStack() as stack:
             output = options.gathered(file=stack.enter_context(options.file()))
-            job = jobs.begin(label, title(options.command), options.begin(finder, machine), output, stack.pop_all())
+            job = jobs.begin(label, title(options.command), options.begin(machine), output, stack.pop_all())
         say(words.background(job.number, label))
 
 
@@ -115,7 +109,7 @@ def run_cell(
     watch = Watch()
     with options.file() as file:
         readers = [
-            Reader(label, options.begin(finder, machine), options.gathered(len(machines), file), watch.notify)
+            Reader(label, options.begin(machine), options.gathered(len(machines), file), watch.notify)
             for label, machine in machines.items()
         ]
         screens: list[Screen] = (
@@ -135,12 +129,13 @@ def run_cell(
     if len(readers) > 1:
         _judge_all(readers, options)
     else:
-        _judge(readers[0], options)
+        _judge(readers[0], options, finder, *machines.values())
 
 
-def _judge(reader: Reader, options: Options) -> None:
+def _judge(reader: Reader, options: Options, finder: Machines, machine: Any) -> None:
     if reader.error is not None:
-        raise reader.error
+        error = reader.error
+        raise finder.explain(error, machine) if isinstance(error, EducloudError) else error
     result = reader.result
     assert result is not None
     if result.exit_status == 0 or options.is_failure_allowed:
@@ -164,4 +159,10 @@ def _judge_all(readers: list[Reader], options: Options) -> None:
     if options.is_failure_allowed:
         bad = [reader for reader in bad if reader.error is not None]
     if bad:
-        raise quiet(MachinesFailedError(words.several_failed([reader.label for reader in bad], len(readers))))
+        refused = any(isinstance(reader.error, ConflictError) for reader in bad)
+        raise quiet(
+            MachinesFailedError(
+                words.several_failed([reader.label for reader in bad], len(readers)),
+                next_step=words.NOT_READY if refused else words.FAILED_NEXT_SEVERAL,
+            )
+        )

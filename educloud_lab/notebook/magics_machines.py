@@ -54,10 +54,10 @@ class Machines:
             client.close()
 
     def explain(self, error: EducloudError, machine: Any) -> EducloudError:
-        """Return an error from beginning a command with what helps here, and forget what it makes doubtful."""
+        """Return what was refused with what helps here, and forget what it makes doubtful."""
         if error.code in _OF_CONNECTION or error.code == "not-found":
             self.forget()
-        elif error.code in {"conflict", "machine-unreachable", "cloud-state"}:
+        elif error.code == "conflict":  # a refusal: it has not begun
             try:
                 state, headline = str(machine.state), str(machine.headline)
             except EducloudError:

@@ -21,6 +21,9 @@ from educloud_lab.notebook import magics_words as words
 from educloud_lab.notebook.magics_output import STDERR, STDOUT, Gathered
 from educloud_lab.notebook.magics_screen import BYTES_PER_S, Screen, say
 
+LOOK_S = 0.2
+"""An interrupt is seen within so long, seconds."""
+
 
 class Running(Protocol):
     """What ``machine.begin`` returns (:mod:`educloud_lab.client.running`), as far as it is used here."""
@@ -209,8 +212,11 @@ class Watch:
         return True
 
     def _wait(self, timeout_s: float | None, readers: list[Reader]) -> bool:
+        # Not for ever: a signal that comes between Python's last look for one and the start of this wait is only seen
+        # after it.
+        limit_s = LOOK_S if timeout_s is None else min(timeout_s, LOOK_S)
         try:
-            is_interrupt = self._notes.get(timeout=timeout_s)
+            is_interrupt = self._notes.get(timeout=limit_s)
         except Empty:
             return True
         if not is_interrupt:

@@ -66,6 +66,7 @@ def failed(label: str, exit_status: int | None, timeout_s: float | None = None) 
     return f"The command on {label} {ended(exit_status)}."
 
 
+FAILED_NEXT_SEVERAL = "Put --ok behind %%vm when cells may end so; _vm has the results by machine."
 FAILED_NEXT = "Put --ok behind %%vm when a cell may end so; _vm.exit_status has the number."
 
 

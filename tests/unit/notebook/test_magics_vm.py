@@ -222,7 +222,8 @@ def test_one_that_cannot_begin_does_not_stop_the_others(notebook):
     done = notebook.run("%%vm --slots a,b\nls")
     assert "a" in str(done.error)
     assert machines["b"].begun == [("ls\n", NOTHING)]
-    assert "not ready" in done.stdout
+    assert "not running" in done.stdout
+    assert "--start" in str(done.error)
 
 
 def test_labs_by_name(notebook):
