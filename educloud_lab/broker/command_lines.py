@@ -129,6 +129,7 @@ PERMISSIONS: Final = r"IpPermissions\.1\.(?:FromPort|ToPort|IpProtocol|IpRanges\
 _INSTANCES: Final = many("InstanceId", "--instance-ids")
 _VOLUME: Final = one("VolumeId", "--volume-id")
 _DESCRIBE: Final = form(FILTERS, _aws_filters)
+_WHOLE: Final = form(r"(?!)", lambda _p: ["--no-paginate"])  # stands for no parameter
 
 AWS: Final[Mapping[str, tuple[str, tuple[_Form, ...]]]] = {
     "RunInstances": (
@@ -190,8 +191,9 @@ AWS: Final[Mapping[str, tuple[str, tuple[_Form, ...]]]] = {
         "describe-instance-status",
         (_INSTANCES, flag("IncludeAllInstances", "--include-all-instances")),
     ),
-    "DescribeVolumes": ("describe-volumes", (many("VolumeId", "--volume-ids"), _DESCRIBE)),
-    "DescribeSnapshots": ("describe-snapshots", (many("Owner", "--owner-ids"), _DESCRIBE)),
+    # These two ask for pages of a thousand by themselves, unless told not to.
+    "DescribeVolumes": ("describe-volumes", (many("VolumeId", "--volume-ids"), _DESCRIBE, _WHOLE)),
+    "DescribeSnapshots": ("describe-snapshots", (many("Owner", "--owner-ids"), _DESCRIBE, _WHOLE)),
     "DescribeImages": ("describe-images", (many("ImageId", "--image-ids"), _DESCRIBE)),
     "DescribeAvailabilityZones": ("describe-availability-zones", ()),
     "DescribeSecurityGroups": ("describe-security-groups", (many("GroupId", "--group-ids"), _DESCRIBE)),

@@ -62,7 +62,7 @@ def test_euca2ools_sets_tags_by_a_second_line():
         ("ModifyVolume", {"VolumeId": "vol-1", "Size": "3"}, "aws ec2 modify-volume --volume-id vol-1 --size 3", ""),
         ("DescribeInstances", {}, "aws ec2 describe-instances", "euca-describe-instances"),
         ("DescribeImages", {}, "aws ec2 describe-images", "euca-describe-images --all"),
-        ("DescribeSnapshots", {"Owner.1": "self"}, "aws ec2 describe-snapshots --owner-ids self",
+        ("DescribeSnapshots", {"Owner.1": "self"}, "aws ec2 describe-snapshots --owner-ids self --no-paginate",
          "euca-describe-snapshots -o self"),
         ("DescribeInstanceStatus", {"InstanceId.1": "i-1", "IncludeAllInstances": "true"},
          "aws ec2 describe-instance-status --instance-ids i-1 --include-all-instances",
