@@ -29,6 +29,8 @@ class EducloudApp(CommandGroup):
         "start": ("educloud_lab.app.machine_app.StartApp", "Start a lab's machine."),
         "stop": ("educloud_lab.app.machine_app.StopApp", "Stop a lab's machine; its data volume is saved first."),
         "run": ("educloud_lab.app.work_app.RunApp", "Run a command on a lab's machine."),
+        "put": ("educloud_lab.app.copy_app.PutApp", "Copy a file to a lab's machine."),
+        "get": ("educloud_lab.app.copy_app.GetApp", "Copy a file from a lab's machine."),
         "volume": (
             "educloud_lab.app.volume_app.VolumeApp",
             "Snapshots of data volumes, restoring, enlarging, the bin, sharing.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from educloud_lab.client import requests, rules, work
@@ -11,6 +12,7 @@ from educloud_lab.wire import models as wire
 
 if TYPE_CHECKING:
     from educloud_lab.client.aio import AsyncClient
+    from educloud_lab.client.copying import Copied
     from educloud_lab.client.running import AsyncRunning
     from educloud_lab.wire.run import RunRequest
 
@@ -133,6 +135,20 @@ class AsyncMachine:
         from educloud_lab.client.running import abegin
 
         return await abegin(await self.client._alive(), self.id, request)
+
+    async def upload(self, source: str | Path, target: str, *, progress: work.CopyProgress | None = None) -> Copied:
+        """See :meth:`Machine.upload`."""
+        from educloud_lab.client.copying import aupload
+
+        return await aupload(await self.client._alive(), self.id, source, target, progress=progress)
+
+    async def download(
+        self, source: str, target: str | Path = ".", *, progress: work.CopyProgress | None = None
+    ) -> Copied:
+        """See :meth:`Machine.download`."""
+        from educloud_lab.client.copying import adownload
+
+        return await adownload(await self.client._alive(), self.id, source, target, progress=progress)
 
     async def check(self, *checks: str) -> wire.CheckReport:
         """See :meth:`Machine.check`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from educloud_lab.client import requests, rules, work
@@ -13,6 +14,7 @@ from educloud_lab.wire import models as wire
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
+    from educloud_lab.client.copying import Copied
     from educloud_lab.client.running import Running
     from educloud_lab.wire.run import RunRequest
 
@@ -173,6 +175,32 @@ class Machine:
         from educloud_lab.client.running import begin
 
         return begin(self.client._alive(), self.id, request)
+
+    def upload(self, source: str | Path, target: str, *, progress: work.CopyProgress | None = None) -> Copied:
+        """Copy a file from here to the machine; its content is compared at both ends.
+
+        Parameters
+        ----------
+        source : a file here.
+        target : a file there, or a folder that is there or ends in ``/``; relative to the home folder.
+        progress : called with the bytes that have arrived, and all bytes.
+
+        Raises
+        ------
+        BadInputError, NotFoundError, ConflictError
+            It cannot be read here, may not be written there, or the machine is not ready.
+        EducloudError
+            It broke off; the file there is as it was.
+        """
+        from educloud_lab.client.copying import upload
+
+        return upload(self.client._alive(), self.id, source, target, progress=progress)
+
+    def download(self, source: str, target: str | Path = ".", *, progress: work.CopyProgress | None = None) -> Copied:
+        """Copy a file of the machine to here. See :meth:`upload`; ``target`` may be a folder."""
+        from educloud_lab.client.copying import download
+
+        return download(self.client._alive(), self.id, source, target, progress=progress)
 
     def check(self, *checks: str) -> wire.CheckReport:
         """Return whether assertions about it hold, one a text: ``machine.check("port 80 answers")``."""

@@ -13,6 +13,9 @@ from educloud_lab.wire.run import RunEnded, RunRequest
 OnOutput = Callable[[str, str], object]
 """Called with "stdout" or "stderr" and a piece of text, as it comes."""
 
+CopyProgress = Callable[[int, int], None]
+"""Called with the bytes of a file that have arrived, and all bytes."""
+
 _SHOWN = 60
 _SAID = 2000
 

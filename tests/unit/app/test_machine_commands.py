@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from educloud_lab.app.copy_app import Bar, GetApp, PutApp
 from educloud_lab.app.machine_app import StartApp, StopApp, Told
 from educloud_lab.app.status_app import StatusApp
 from educloud_lab.app.work_app import RunApp
-from educloud_lab.client import headless, running
+from educloud_lab.client import copying, headless, running
 from educloud_lab.client.errors import ServerNotFoundError, SeveralServersError
 from educloud_lab.client.find import Server
 from educloud_lab.domain import errors
@@ -255,3 +256,35 @@ def test_who_starts_a_broker(monkeypatch):
     monkeypatch.setattr("educloud_lab.client.find.find_any_server", several)
     with pytest.raises(SeveralServersError):
         StartApp().find()
+
+
+@pytest.mark.parametrize(("kind", "way"), [(PutApp, "upload"), (GetApp, "download")])
+def test_copies(kind, way, monkeypatch, capsys):
+    asked = []
+
+    def copy(server, lease_id, source, target, *, progress):
+        asked.append((lease_id, source, target))
+        progress(1, 2)
+        return copying.Copied("/data/a.csv", 2, "")
+
+    monkeypatch.setattr(copying, way, copy)
+    assert run(kind, FakeClient(lease()), "one", "a.csv", "/data/") == 0
+    assert asked == [("l1", "a.csv", "/data/")]
+    out, err = capsys.readouterr()
+    assert out.endswith(" as /data/a.csv\n")
+    assert err == "", "no bar but on a terminal"
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(copying, way, interrupted)
+    assert run(kind, FakeClient(lease()), "one", "a.csv", "/data/") == 130
+
+
+def test_a_bar_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    bar = Bar("a\x1b[2J.csv")
+    for done in (0, 1, 1000, 2000):
+        bar(done, 2000)
+    Bar("empty")(0, 0)
+    assert capsys.readouterr().err == "\ra[2J.csv: 0 %\ra[2J.csv: 50 %\ra[2J.csv: 100 %\n\rempty: 100 %\n"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from educloud_lab.client import amachine, machine, running
+from educloud_lab.client import amachine, copying, machine, running
 from educloud_lab.client.aio import AsyncClient
 from educloud_lab.client.client import Client
 from educloud_lab.client.find import Server
@@ -137,3 +137,21 @@ def test_begin(monkeypatch):
     monkeypatch.setattr(running, "begin", fake.begin)
     assert machine.Machine(Client(SERVER), Lease).begin("make", keep="k") is fake
     assert fake.asked[2].keep == "k"
+
+
+@pytest.mark.parametrize("way", ["upload", "download"])
+async def test_copies(monkeypatch, way):
+    asked = []
+
+    def copy(*arguments, progress):
+        asked.append((*arguments, progress))
+        return "copied"
+
+    async def acopy(*arguments, progress):
+        return copy(*arguments, progress=progress)
+
+    monkeypatch.setattr(copying, way, copy)
+    monkeypatch.setattr(copying, f"a{way}", acopy)
+    assert getattr(machine.Machine(Client(SERVER), Lease), way)("a", "b", progress=print) == "copied"
+    assert await getattr(amachine.AsyncMachine(AsyncClient(SERVER), Lease), way)("a", "b", progress=print) == "copied"
+    assert asked == [(SERVER, "l1", "a", "b", print)] * 2
