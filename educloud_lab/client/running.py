@@ -324,6 +324,25 @@ def begin(server: Server, lease_id: str, request: RunRequest) -> Running:
     return Running(do(abegin(server, lease_id, request)))
 
 
+async def abegin_background(server: Server, lease_id: str, request: RunRequest) -> str:
+    """Begin a command that goes on by itself, and return its name; `leases/<id>/runs` lists, shows and ends them.
+
+    Raises as `abegin`, and what the machine refuses with.
+    """
+    running = await abegin(server, lease_id, request.model_copy(update={"background": True}))
+    async with running:
+        async for _ in running:
+            pass
+    if running.run_id is None:
+        raise _without_end()
+    return running.run_id
+
+
+def begin_background(server: Server, lease_id: str, request: RunRequest) -> str:
+    """Begin a command that goes on by itself, and return its name. Raises as `abegin_background`."""
+    return do(abegin_background(server, lease_id, request))
+
+
 def _without_end() -> EducloudError:
     return ServerUnreachableError(
         "It is not known how the command ended: it was let go before.",

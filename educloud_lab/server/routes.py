@@ -14,6 +14,7 @@ from typing import Any
 from tornado.web import RequestHandler
 
 from educloud_lab.server.actions import DeleteHandler, ExtendHandler, StartHandler, StopHandler
+from educloud_lab.server.background import RunHandler, RunsHandler, StopRunHandler
 from educloud_lab.server.calls import CallsHandler
 from educloud_lab.server.checks import ChecksHandler, LabMachinesHandler
 from educloud_lab.server.console import ConsoleHandler
@@ -240,6 +241,27 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "Websocket: RunRequest, RunSignal and RunAck up; RunStarted, output, RunEnded or RunFailed down",
         websocket=True,
+    ),
+    Route(
+        "leases/{lease_id}/runs",
+        RunsHandler,
+        "GET",
+        "What runs or ran in the background on the machine",
+        reply="BackgroundRuns",
+    ),
+    Route(
+        "leases/{lease_id}/runs/{run_id}",
+        RunHandler,
+        "GET",
+        "One of them, with the end of its output (`?bytes=N`, at most 256 KiB)",
+        reply="BackgroundOutput",
+    ),
+    Route(
+        "leases/{lease_id}/runs/{run_id}/stop",
+        StopRunHandler,
+        "POST",
+        "End it, with all that it started; repeatable",
+        reply="BackgroundRun",
     ),
     Route(
         "leases/{lease_id}/copy",

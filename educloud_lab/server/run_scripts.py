@@ -20,7 +20,7 @@ from typing import Final
 # $1 before, $2 in the script's shell, $3 after; $4 the mark, $5 the folder, $6 the name of what is kept.
 _LINE_1: Final = 'eval "$1"; ( eval "$2"; eval "$__educloud_text" ) 2>&4 </dev/null 3<&- 4>&-; eval "$3"'
 
-_READ: Final = r"""
+READ: Final = r"""
 __educloud_end='
 '
 __educloud_lines() {
@@ -128,7 +128,7 @@ if [ -n "$6" ]; then
   fi
   __educloud_keep() {
     (
-      __educloud_new=$__educloud_kept.$(exec sh -c 'echo $PPID')
+      __educloud_new=$__educloud_kept.$$
       umask 077
       pwd >"$__educloud_new.folder" && mv -f "$__educloud_new.folder" "$__educloud_kept.folder"
       set +u
@@ -183,17 +183,15 @@ wait "$__educloud_supervisor"
 exit "$__educloud_status"
 """
 
-FOREGROUND: Final = (
-    "__educloud_nonce=$4\n" + _READ + _MARK + _SUPERVISE,
-    _KEEP + _NO_INPUT + _CLEAN,
-    _AFTER,
-)
+_BEFORE: Final = "__educloud_nonce=$4\n" + READ + _MARK + _SUPERVISE
+CHILD: Final = _KEEP + _NO_INPUT + _CLEAN
+"""What is done in the script's own shell before it: $5 and $6 as above."""
 
 
 def command(shell: str, *, nonce: str, folder: str | None, keep: str | None) -> list[str]:
     """Return the program that runs a script, which comes as `script_input`."""
     plain = ["--norc", "--noprofile"] if shell == "bash" else []
-    return [shell, *plain, "-c", _LINE_1, shell, *FOREGROUND, nonce, folder or "", keep or ""]
+    return [shell, *plain, "-c", _LINE_1, shell, _BEFORE, CHILD, _AFTER, nonce, folder or "", keep or ""]
 
 
 def script_input(script: str, environment: Mapping[str, str]) -> bytes:

@@ -187,6 +187,9 @@ class Run:
         """Run it to its end; tells all that happens. Cancelled: what runs is ended on the machine."""
         from educloud_lab.wire.run import RunEnded
 
+        if request.background:
+            await self._run_by_itself(request)
+            return
         began_s = time.monotonic()
         reporting = asyncio.create_task(self._service.keep_reporting(self._lease_id))
         try:
@@ -199,6 +202,18 @@ class Run:
             await self._send_text(ended.model_dump_json())
         finally:
             reporting.cancel()
+
+    async def _run_by_itself(self, request: RunRequest) -> None:
+        from educloud_lab.server.background import begin
+        from educloud_lab.wire.run import RunStarted
+
+        self._service.report(self._lease_id)
+        try:
+            run_id = await begin(self._service, self._lease_id, request)
+        except EducloudError as error:
+            await self._send_text(failed(error))
+        else:
+            await self._send_text(RunStarted(run_id=run_id).model_dump_json())
 
     async def _run(self, request: RunRequest) -> int:
         from educloud_lab.wire.run import RunStarted
