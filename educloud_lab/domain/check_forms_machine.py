@@ -145,7 +145,7 @@ ON_THE_MACHINE: Final = (
         place=Place.MACHINE,
         example="package curl is installed",
         more=("package curl is not installed",),
-        about="Asked of dpkg, rpm or apk, or read from dpkg's own record.",
+        about="Asked of dpkg, rpm or apk, or read from dpkg's own record; `tiny` keeps none, so there it is unknown.",
     ),
     Form(
         name="user-exists",

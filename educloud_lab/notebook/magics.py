@@ -211,7 +211,7 @@ class EducloudMagics(Magics):
         display(magics_check.bundle(report), raw=True)
         of = len(report.results)
         if arguments.partial is not None:
-            return float(arguments.partial * report.passed / of)
+            return float(arguments.partial * (report.passed / of))  # never a hair over POINTS, which nbgrader refuses
         if report.passed < of:
             raise quiet(CheckFailedError(words.checks_failed(of - report.passed, of)))
         return None

@@ -13,19 +13,19 @@ from educloud_lab.domain.errors import ShellError
 from educloud_lab.ports.shell import Knocked, Way
 
 _LOOPBACK: Final = "127.0.0.1"
-_LIMIT_S: Final = "3"
+_LIMIT_S: Final = "5"
 _START = "Start the program that should listen there, on all addresses (0.0.0.0), and look at its messages."
 _END = "End the program that listens there."
 _WORDS: Final = {
     "refused": "nothing listens there",
-    "silent": "no answer within 3 s",
+    "silent": "no answer within 5 s",
     "unresolved": "the name is not known",
 }
 
 
 async def _on_the_machine(scene: Scene, host: str, port: str, *, ask: bool) -> dict[str, str]:
     arguments = (host, port, _LIMIT_S, "ask" if ask else "quiet")
-    return await scene.ask("check-port", checking.PORT, checking.PORT_FORMS, *arguments, timeout_s=10.0)
+    return await scene.ask("check-port", checking.PORT, checking.PORT_FORMS, *arguments, timeout_s=14.0)
 
 
 @judges("port-answers", "port-answers-with")

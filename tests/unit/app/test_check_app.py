@@ -99,7 +99,7 @@ def test_points(partial, states, passed, points):
 
 
 def test_portions_fit_into_requests():
-    assert [len(one) for one in portions(["x"] * 101)] == [50, 50, 1]
+    assert [len(one) for one in portions(["x"] * 21)] == [10, 10, 1]
     assert portions([]) == []
 
 
