@@ -115,3 +115,22 @@ export function panelChoice(
       : null)
   );
 }
+
+/**
+ * The notebook's choice, where it names another machine profile than the lease was made from and nothing of the old
+ * one exists: the next machine is made from the new one. The server refuses where something does.
+ */
+export function otherProfile(
+  lease: Lease,
+  choice: ILabChoice | null | undefined
+): ILabChoice | null {
+  const same =
+    choice?.lab === lease.lab && (choice.slot ?? 'main') === lease.slot;
+  return choice &&
+    same &&
+    choice.machine_profile !== lease.machine_profile.name &&
+    !lease.instance &&
+    !lease.job?.in_flight
+    ? choice
+    : null;
+}

@@ -7,10 +7,13 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { callsPlugin } from './plugins/calls';
 import { commandsPlugin } from './plugins/commands';
 import { consolePlugin } from './plugins/console';
+import { commandBlocksPlugin } from './plugins/commandblocks';
 import { doctorPlugin } from './plugins/doctor';
 import { finderPlugin } from './plugins/finder';
 import { launcherPlugin } from './plugins/launcher';
 import { managerPlugin } from './plugins/manager';
+import { needsPlugin } from './plugins/needs';
+import { needsFormPlugin } from './plugins/needsform';
 import { notificationsPlugin } from './plugins/notifications';
 import { overviewPlugin } from './plugins/overview';
 import { panelPlugin } from './plugins/panel';
@@ -27,6 +30,9 @@ const plugins: JupyterFrontEndPlugin<any>[] = [
   settingsPlugin,
   managerPlugin,
   finderPlugin,
+  needsPlugin,
+  needsFormPlugin,
+  commandBlocksPlugin,
   callsPlugin,
   sidebarPlugin,
   commandsPlugin,

@@ -13,6 +13,7 @@ import * as React from 'react';
 
 import { acknowledge, drainOf } from './flow';
 import { problemOf } from './manager';
+import { PasteMode } from './shelltext';
 import { ActionButton } from './views/button';
 import {
   useModel,
@@ -53,6 +54,11 @@ export class TerminalTab extends BoxPanel {
 
   get gap(): Gap {
     return this._gap;
+  }
+
+  /** Whether text that is pasted now waits for Enter, however many lines it has. */
+  get takesLines(): boolean {
+    return this._pasteMode.bracketed;
   }
 
   get problem(): Problem | null {
@@ -127,6 +133,13 @@ export class TerminalTab extends BoxPanel {
       this._options.translator
     );
     this._terminal = terminal;
+    const mode = (this._pasteMode = new PasteMode());
+    session.messageReceived.connect((_, message) => {
+      const output = message.content?.[0];
+      if (message.type === 'stdout' && typeof output === 'string') {
+        mode.take(output);
+      }
+    });
     this._flow = this._options.flowControl()
       ? acknowledge(session, drainOf(terminal))
       : null;
@@ -177,6 +190,7 @@ export class TerminalTab extends BoxPanel {
   private _notice: ReactWidget;
   private _terminal: Terminal | null = null;
   private _flow: IDisposable | null = null;
+  private _pasteMode = new PasteMode();
   private _gap: Gap = 'none';
   private _begun = false;
   private _problem: Problem | null = null;

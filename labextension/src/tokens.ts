@@ -16,6 +16,7 @@ import type {
   ExemptRequest,
   GrowRequest,
   Lease,
+  NeedsReport,
   OrphanReport,
   Problem,
   Shelf,
@@ -174,11 +175,51 @@ export interface ILabFinder {
   around(node: Node): ILabChoice | null;
   /** Whether an open notebook of a lab says (`show_calls`) that what each action did is to be shown. */
   asksForCalls(lab: string): boolean;
+  /** What the notebook in front says of its lab, whatever that is; null where none does. */
+  says(): INotebookSays | null;
+}
+
+/** A notebook's metadata `educloud`, which anybody may have written. */
+export interface INotebookSays {
+  readonly path: string;
+  readonly metadata: unknown;
 }
 
 export const ILabFinder = new Token<ILabFinder>(
   'educloud-lab:ILabFinder',
   'Which lab the notebook in front is about.'
+);
+
+/** Whether what the notebook in front needs is here, as the server judges it. */
+export interface ILabNeeds {
+  /** Emitted when the report has changed. */
+  readonly changed: ISignal<ILabNeeds, void>;
+  /** On the notebook in front; null while there is none, or none that speaks of a lab. */
+  readonly report: NeedsReport | null;
+  /** Judge other metadata, such as what somebody is about to write. Rejects with RequestError. */
+  judge(metadata: unknown): Promise<NeedsReport>;
+}
+
+export const ILabNeeds = new Token<ILabNeeds>(
+  'educloud-lab:ILabNeeds',
+  'Whether what the notebook in front needs of a machine is here.'
+);
+
+/** What came of typing a text into a terminal. */
+export type Typed = 'all' | 'line' | 'not-open';
+
+/** The terminals of the machines. No command: a link in a notebook could run one. */
+export interface IMachineTerminals {
+  /**
+   * Open or show the terminal of a lease and put text at its prompt, without Enter. Where the program in front would
+   * run the lines of a pasted text, only the line of that number is put there.
+   */
+  type(leaseId: string, text: string, line: number): Promise<Typed>;
+}
+
+export const IMachineTerminals = new Token<IMachineTerminals>(
+  'educloud-lab:IMachineTerminals',
+  'Puts text into the terminals of the lab machines, without running it.'
 );
 
 /** What a person may set. */

@@ -9,7 +9,7 @@ import type {
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { chooseLease, obviousLease, readChoice } from '../choose';
+import { chooseLease, obviousLease, otherProfile, readChoice } from '../choose';
 import {
   CommandIDs,
   DOMAIN,
@@ -92,7 +92,10 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
           ? model.leaseOfLab(choice.lab, choice.slot)?.id
           : (args.lease_id as string | undefined);
         const lease = await chooseLease(model, finder, id, trans);
-        if (lease) {
+        const newer = lease && otherProfile(lease, choice ?? finder?.current());
+        if (newer) {
+          await model.claim(newer);
+        } else if (lease) {
           await model.ask(lease.id, 'start');
         } else if (!args.lease_id) {
           await commands.execute(CommandIDs.show);

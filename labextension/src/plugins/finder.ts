@@ -7,7 +7,7 @@ import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { Signal, type ISignal } from '@lumino/signaling';
 
 import { readChoice, readShowCalls } from '../choose';
-import { ILabFinder, type ILabChoice } from '../tokens';
+import { ILabFinder, type ILabChoice, type INotebookSays } from '../tokens';
 
 class LabFinder implements ILabFinder {
   constructor(private _tracker: INotebookTracker) {
@@ -35,6 +35,14 @@ class LabFinder implements ILabFinder {
       return readChoice(data)?.lab === lab && readShowCalls(data);
     });
     return asking !== undefined;
+  }
+
+  says(): INotebookSays | null {
+    const panel = this._tracker.currentWidget;
+    const metadata = panel?.model?.getMetadata('educloud') as unknown;
+    return panel && metadata !== undefined
+      ? { path: panel.context.path, metadata }
+      : null;
   }
 
   private _read(panel: NotebookPanel | null): ILabChoice | null {

@@ -16,24 +16,29 @@ import {
   ICallsShown,
   ICloudModel,
   ICloudSettings,
-  ILabFinder
+  ILabFinder,
+  ILabNeeds
 } from '../tokens';
 import { machineIcon } from '../views/icons';
 import { viewContext } from './viewcontext';
 
 const SIDEBAR_ID = 'educloud-sidebar';
 
+/** In a page's address: `?educloud=show`. */
+const LINK_QUERY = 'educloud';
+
 export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
   id: 'educloud-lab:sidebar',
   description: 'Shows the lab machines in the sidebar.',
   autoStart: true,
   requires: [ICloudModel, ICloudSettings],
-  optional: [ILabFinder, ILayoutRestorer, ITranslator, ICallsShown],
+  optional: [ILabFinder, ILabNeeds, ILayoutRestorer, ITranslator, ICallsShown],
   activate: (
     app: JupyterFrontEnd,
     model: ICloudModel,
     settings: ICloudSettings,
     finder: ILabFinder | null,
+    needs: ILabNeeds | null,
     restorer: ILayoutRestorer | null,
     translator: ITranslator | null,
     calls: ICallsShown | null
@@ -53,9 +58,20 @@ export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
     restorer?.add(sidebar, SIDEBAR_ID);
     void import('../views/react').then(({ sidebarView }) => {
       layout.addWidget(
-        sidebarView(viewContext(app, model, trans, calls), settings, finder)
+        sidebarView(
+          viewContext(app, model, trans, calls),
+          settings,
+          finder,
+          needs
+        )
       );
     });
+
+    // A link to a lab may ask for it (`educloud lab link`). Read before JupyterLab puts its own address there.
+    const asked = new URLSearchParams(window.location.search).get(LINK_QUERY);
+    if (asked === 'show') {
+      void app.restored.then(() => app.shell.activateById(SIDEBAR_ID));
+    }
 
     app.commands.addCommand(CommandIDs.show, {
       label: trans.__('Show Lab Machine'),

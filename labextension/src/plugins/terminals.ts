@@ -20,15 +20,17 @@ import {
   DOMAIN,
   ICloudModel,
   ICloudSettings,
-  ILabFinder
+  ILabFinder,
+  IMachineTerminals
 } from '../tokens';
 import type { ITerminals, Tab } from '../vmterminals';
 import { viewContext } from './viewcontext';
 
-export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
+export const terminalsPlugin: JupyterFrontEndPlugin<IMachineTerminals> = {
   id: 'educloud-lab:terminals',
   description: 'Opens terminals on the lab machines.',
   autoStart: true,
+  provides: IMachineTerminals,
   requires: [ICloudModel, ICloudSettings],
   optional: [
     ILabShell,
@@ -50,7 +52,7 @@ export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
     registry: ISettingRegistry | null,
     themes: IThemeManager | null,
     translator: ITranslator | null
-  ): void => {
+  ): IMachineTerminals => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const tracker = new WidgetTracker<Tab>({ namespace: 'educloud-terminal' });
     let loading: Promise<ITerminals> | null = null;
@@ -167,5 +169,12 @@ export const terminalsPlugin: JupyterFrontEndPlugin<void> = {
     };
     model.changed.connect(follow);
     follow();
+    return {
+      type: async (id, text, line) => {
+        const tab = await (await load()).openOf(id);
+        const { typeInto } = await import('../typein');
+        return typeInto(tab.content, text, line);
+      }
+    };
   }
 };

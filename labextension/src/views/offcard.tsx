@@ -5,7 +5,7 @@
 import * as React from 'react';
 
 import { labKey, type ILabChoice } from '../tokens';
-import type { MachineProfile } from '../wire';
+import type { MachineProfile, NeedsReport } from '../wire';
 import { ActionButton } from './button';
 import { useModel, useView } from './context';
 import { CardFrame } from './leasecard';
@@ -35,10 +35,15 @@ function promises(
   return words;
 }
 
-export function OffCard(props: { choice: ILabChoice }): React.JSX.Element {
+export function OffCard(props: {
+  choice: ILabChoice;
+  /** On the notebook that names this lab, where it is known; its remarks are told above the card. */
+  report?: NeedsReport | null;
+}): React.JSX.Element {
   const { trans, actions } = useView();
   const model = useModel();
-  const { choice } = props;
+  const { choice, report } = props;
+  const refused = report?.can_start === false;
   const key = labKey(choice.lab, choice.slot);
   const refusal = model.refusal(key);
   const profile = model.snapshot?.profiles.find(
@@ -63,7 +68,7 @@ export function OffCard(props: { choice: ILabChoice }): React.JSX.Element {
             <li key={words}>{words}</li>
           ))}
         </ul>
-      ) : unknown ? null : (
+      ) : unknown || refused ? null : (
         <ProblemBox
           problem={{
             code: 'no-such-profile',
@@ -90,11 +95,13 @@ export function OffCard(props: { choice: ILabChoice }): React.JSX.Element {
           kind="accept"
           label={trans.__('Start')}
           title={trans.__('Start a machine for %1', choice.lab)}
-          disabled={!profile || unreachable}
+          disabled={!profile || unreachable || refused}
           disabledReason={
             unreachable
               ? trans.__('The cloud cannot be reached just now.')
-              : trans.__('There is no such machine profile.')
+              : refused
+                ? trans.__('What this notebook needs is not here.')
+                : trans.__('There is no such machine profile.')
           }
           busy={model.pending(key) === 'start'}
           onPress={() => actions.claim(choice)}

@@ -5,7 +5,12 @@
 import { ReactWidget } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import type { ICloudSettings, ILabChoice, ILabFinder } from '../tokens';
+import type {
+  ICloudSettings,
+  ILabChoice,
+  ILabFinder,
+  ILabNeeds
+} from '../tokens';
 import { ViewProvider, type IViewContext } from './context';
 import { Panel } from './panel';
 import { Sidebar } from './sidebar';
@@ -26,10 +31,11 @@ class Rendered extends ReactWidget {
 export function sidebarView(
   context: IViewContext,
   settings: ICloudSettings,
-  finder: ILabFinder | null
+  finder: ILabFinder | null,
+  needs: ILabNeeds | null
 ): ReactWidget {
   return new Rendered(context, () => (
-    <Sidebar settings={settings} finder={finder} />
+    <Sidebar settings={settings} finder={finder} needs={needs} />
   ));
 }
 

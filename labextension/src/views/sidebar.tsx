@@ -4,11 +4,17 @@
 
 import * as React from 'react';
 
-import type { ICloudSettings, ILabChoice, ILabFinder } from '../tokens';
+import type {
+  ICloudSettings,
+  ILabChoice,
+  ILabFinder,
+  ILabNeeds
+} from '../tokens';
 import type { MachineProfile } from '../wire';
 import { ActionButton } from './button';
 import { useModel, useView } from './context';
 import { LeaseCard } from './leasecard';
+import { NeedsNotice, useNeeds } from './needs';
 import { OffCard } from './offcard';
 import { ProblemBox } from './problem';
 import { ServerState } from './serverstate';
@@ -17,6 +23,7 @@ import { formatBytes } from './time';
 export interface ISidebarProps {
   settings: ICloudSettings;
   finder: ILabFinder | null;
+  needs: ILabNeeds | null;
 }
 
 function useFinder(finder: ILabFinder | null): ILabChoice | null {
@@ -71,9 +78,11 @@ function EmptyState(props: { settings: ICloudSettings }): React.JSX.Element {
   const { trans } = useView();
   const model = useModel();
   const preferred = props.settings.defaultProfile;
-  const profiles = [...(model.snapshot?.profiles ?? [])].sort(
-    (a, b) => Number(b.name === preferred) - Number(a.name === preferred)
-  );
+  const profiles = (model.snapshot?.profiles ?? [])
+    .filter(one => !one.retired)
+    .sort(
+      (a, b) => Number(b.name === preferred) - Number(a.name === preferred)
+    );
   return (
     <section className="educloud-empty">
       <h3>{trans.__('No machine yet')}</h3>
@@ -105,6 +114,7 @@ export function Sidebar(props: ISidebarProps): React.JSX.Element {
   const { trans } = useView();
   const model = useModel();
   const inFront = useFinder(props.finder);
+  const report = useNeeds(props.needs);
   const snapshot = model.snapshot;
   const leases = snapshot?.leases ?? [];
   const offer =
@@ -145,7 +155,8 @@ export function Sidebar(props: ISidebarProps): React.JSX.Element {
           }}
         />
       ) : null}
-      {offer ? <OffCard choice={offer} /> : null}
+      {report ? <NeedsNotice report={report} /> : null}
+      {offer ? <OffCard choice={offer} report={report} /> : null}
       {sorted.map(lease => (
         <LeaseCard key={lease.id} lease={lease} />
       ))}

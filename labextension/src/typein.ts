@@ -1,0 +1,48 @@
+/**
+ * Put text at the prompt of a machine's terminal. Nothing here ever sends a line end that would run it.
+ */
+
+import { lineAt } from './shelltext';
+import type { TerminalTab } from './terminaltab';
+import type { Typed } from './tokens';
+
+const OPENING_MS = 30_000;
+/** A shell says within this that it takes pasted lines as one piece; one that does not say so may never. */
+const PROMPT_MS = 1_500;
+const LOOK_MS = 50;
+
+export async function typeInto(
+  tab: TerminalTab,
+  text: string,
+  line: number
+): Promise<Typed> {
+  const open = () =>
+    tab.gap === 'none' &&
+    tab.terminal?.session.connectionStatus === 'connected';
+  if (!(await until(open, OPENING_MS)) || tab.terminal === null) {
+    return 'not-open';
+  }
+  const lines = text.split('\n').length;
+  if (lines > 1 && line === 0) {
+    // A terminal that was just opened has no prompt yet.
+    await until(() => tab.takesLines, PROMPT_MS);
+  }
+  const whole = lines === 1 || (tab.takesLines && line === 0);
+  const piece = whole && tab.takesLines ? text : lineAt(text, line);
+  if (tab.isDisposed || tab.terminal === null) {
+    return 'not-open';
+  }
+  tab.terminal.paste(piece);
+  tab.terminal.activate();
+  return whole ? 'all' : 'line';
+}
+
+async function until(there: () => boolean, limit_ms: number): Promise<boolean> {
+  for (let waited_ms = 0; !there(); waited_ms += LOOK_MS) {
+    if (waited_ms >= limit_ms) {
+      return false;
+    }
+    await new Promise(resolve => window.setTimeout(resolve, LOOK_MS));
+  }
+  return true;
+}
