@@ -42,7 +42,7 @@ from educloud_lab.server.why import WhyHandler
 PREFIX = "educloud/api/v1/"
 """Below the Jupyter server's base URL."""
 
-_PARAMETERS = dict.fromkeys(("lease_id", "snapshot_id", "shelf_id", "kernel_id"), r"[A-Za-z0-9-]{1,64}")
+_PARAMETERS = dict.fromkeys(("lease_id", "snapshot_id", "shelf_id", "kernel_id", "run_id"), r"[A-Za-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
