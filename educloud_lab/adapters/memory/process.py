@@ -88,6 +88,8 @@ class MemoryProcess:
         self._task.cancel()
         self._watch.cancel()
         await asyncio.gather(self._task, self._watch, return_exceptions=True)
+        while not self._output.empty():
+            self._output.get_nowait()
 
 
 _Program = Callable[[MemoryProcess, list[str]], Awaitable[int]]
