@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-_WIDTH, _HEIGHT, _GAP = 60.0, 26.0, 3.0
+_WIDTH, _HEIGHT, _GAP = 54.0, 24.0, 3.0
 _PLACES: Final = {
-    "CLC": (96.0, 24.0),
-    "CC": (186.0, 24.0),
-    "NC": (276.0, 24.0),
-    "SC": (186.0, 82.0),
-    "Walrus": (276.0, 82.0),
+    "CLC": (29.0, 48.0),
+    "CC": (100.0, 48.0),
+    "NC": (171.0, 48.0),
+    "SC": (100.0, 98.0),
+    "Walrus": (171.0, 98.0),
 }
-_YOU: Final = (22.0, 24.0)
+_YOU: Final = (29.0, 10.0)
 Point = tuple[float, float]
 
 
@@ -50,9 +50,9 @@ def way_svg(parts: Sequence[str], said: str, operation: str) -> str:
         drawn.append(_arrow(before, _PLACES[part]))
         before = _PLACES[part]
     return (
-        f'<svg viewBox="0 0 310 104" width="310" height="104" role="img" aria-label="{label}" fill="currentColor"'
-        f' font-size="11" font-family="sans-serif"><title>{escape(title)}</title><desc>{escape(said)}</desc>'
-        f'<text x="{_YOU[0]:g}" y="28" text-anchor="middle">you</text>{"".join(drawn)}</svg>'
+        f'<svg viewBox="0 0 200 112" width="280" height="157" role="img" aria-label="{label}" fill="currentColor"'
+        f' font-size="10" font-family="sans-serif"><title>{escape(title)}</title><desc>{escape(said)}</desc>'
+        f'<text x="{_YOU[0]:g}" y="12" text-anchor="middle">you</text>{"".join(drawn)}</svg>'
     )
 
 
@@ -68,7 +68,7 @@ def _box(code: str, number: int) -> str:
 
 
 def _arrow(before: Point | None, to: Point) -> str:
-    begin = edge(before, to) if before is not None else (_YOU[0] + 16, _YOU[1])
+    begin = edge(before, to) if before is not None else (_YOU[0], _YOU[1] + 5)
     end = edge(to, before or _YOU)
     turn = math.degrees(math.atan2(end[1] - begin[1], end[0] - begin[0]))
     return (

@@ -17,7 +17,9 @@ from jupyter_server.base.websocket import WebSocketMixin
 from tornado import web
 from tornado.websocket import WebSocketHandler
 
+from educloud_lab.broker.needs import report as report_of_needs
 from educloud_lab.wire import models as wire
+from tests.system.fake_accounts import accounts
 from tests.system.fake_scenes import (
     FINDING,
     LEASE_ID,
@@ -57,6 +59,7 @@ class Stage:
         self.leases: list[wire.Lease] = []
         self.version = 1
         self.starts = 0
+        self.calls = 5  # that the account of the last action has
         self.hello = wire.Hello(api_version=wire.API_VERSION, package_version="0.1.0")
         self.reachable = True
         self.refuse: wire.Problem | None = None
@@ -205,6 +208,16 @@ class WishHandler(Api):
         self.reply(STAGE.leases[0])
 
 
+class NeedsHandler(Api):
+    """Judged as the broker does it."""
+
+    @web.authenticated
+    async def post(self) -> None:
+        request = wire.NeedsRequest.model_validate_json(self.request.body)
+        STAGE.requests.append("needs")
+        self.reply(report_of_needs(STAGE.snapshot(), request.metadata))
+
+
 class WhyHandler(Api):
     @web.authenticated
     async def get(self, lease_id: str) -> None:
@@ -218,6 +231,13 @@ class WhyHandler(Api):
                 console_tail="[    0.000000] \x1b[1mLinux version 6.1\x1b[0m\r\n",
             )
         )
+
+
+class CallsHandler(Api):
+    @web.authenticated
+    async def get(self, lease_id: str) -> None:
+        STAGE.requests.append("calls")
+        self.reply(accounts(STAGE.calls))
 
 
 class AuditHandler(Api):
@@ -290,6 +310,10 @@ class Scene(Api):
         if "scene" in body:
             STAGE.requests.clear()
             STAGE.show(SCENES[body["scene"]]())
+        if "calls" in body:
+            STAGE.calls = body["calls"]
+        if "touch" in body:  # something of it has changed that no card shows
+            STAGE.show([one.model_copy(update={"updated_at": now()}) for one in STAGE.leases])
         if "lab" in body:
             STAGE.show([one.model_copy(update={"lab": body["lab"]}) for one in STAGE.leases])
         if "hello" in body:
@@ -313,7 +337,7 @@ class Scene(Api):
             [
                 STAGE.requests,
                 {
-                    name: {"acked": one.acked, "sent": one.sent, "highest": one.highest}
+                    name: {"acked": one.acked, "sent": one.sent, "highest": one.highest, "typed": one.typed}
                     for name, one in STAGE.terminals.items()
                 },
             ]
@@ -357,6 +381,7 @@ class Terminal:
         self.acked = 0
         self.highest = 0
         self.room = asyncio.Event()
+        self.typed: list[str] = []
 
     def write(self, text: str) -> None:
         self.log += text
@@ -366,6 +391,10 @@ class Terminal:
         self.highest = max(self.highest, self.sent - self.acked)
 
     def type(self, text: str) -> None:
+        self.typed.append(text)
+        if text.startswith("\x1b[200~"):  # pasted as one piece: it waits for Enter
+            self.write(text[6:-6].replace("\r", "\r\n"))
+            return
         if "\r" not in text:
             self.write(text)
             return
@@ -375,6 +404,8 @@ class Terminal:
             task = asyncio.ensure_future(self._flood())
             STAGE.tasks.add(task)
             task.add_done_callback(STAGE.tasks.discard)
+        elif line == "pieces":  # as bash does: from now on pasted text comes as one piece
+            self.write("\x1b[?2004hstudent@shell-basics:~$ ")
         elif line == "exit":
             for socket in list(self.sockets):
                 socket.write_message(json.dumps(["disconnect", 1]))
@@ -459,10 +490,12 @@ def _load_jupyter_server_extension(server: Any) -> None:
         [
             (f"{api}/hello", Hello),
             (f"{api}/snapshot", SnapshotHandler),
+            (f"{api}/needs", NeedsHandler),
             (f"{api}/leases", Leases),
             (f"{api}/leases/([^/]+)/(start|stop|extend|delete)", ActionHandler),
             (f"{api}/leases/([^/]+)/console", ConsoleHandler),
             (f"{api}/leases/([^/]+)/why", WhyHandler),
+            (f"{api}/leases/([^/]+)/calls", CallsHandler),
             (f"{api}/leases/([^/]+)/([a-z0-9/-]+)", WishHandler),
             (f"{api}/audit", AuditHandler),
             (f"{api}/orphans", OrphansHandler),

@@ -276,7 +276,7 @@ describe('the picture of a way', () => {
   });
 
   it('begins its lines at the edge of a box', () => {
-    expect(edge({ x: 0, y: 0 }, { x: 100, y: 0 }, 0)).toEqual({ x: 30, y: 0 });
-    expect(edge({ x: 0, y: 0 }, { x: 0, y: 50 }, 0)).toEqual({ x: 0, y: 13 });
+    expect(edge({ x: 0, y: 0 }, { x: 100, y: 0 }, 0)).toEqual({ x: 27, y: 0 });
+    expect(edge({ x: 0, y: 0 }, { x: 0, y: 50 }, 0)).toEqual({ x: 0, y: 12 });
   });
 });

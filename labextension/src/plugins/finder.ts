@@ -52,6 +52,7 @@ class LabFinder implements ILabFinder {
   private _onCurrent(): void {
     this._changed.emit();
     const panel = this._tracker.currentWidget;
+    panel?.disposed.connect(this._onMetadata, this); // What it asked for, nobody asks for any more.
     void panel?.context.ready.then(() => {
       if (panel.isDisposed || panel !== this._tracker.currentWidget) {
         return;

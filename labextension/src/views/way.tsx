@@ -5,16 +5,16 @@
 
 import * as React from 'react';
 
-const BOX = { width: 60, height: 26 };
+const BOX = { width: 54, height: 24 };
 
-/** Where each part stands; the person is at the left. */
+/** Where each part stands; narrow, for the sidebar. The person is above the first. */
 const PLACES: Record<string, { x: number; y: number }> = {
-  '': { x: 22, y: 24 },
-  CLC: { x: 96, y: 24 },
-  CC: { x: 186, y: 24 },
-  NC: { x: 276, y: 24 },
-  SC: { x: 186, y: 82 },
-  Walrus: { x: 276, y: 82 }
+  '': { x: 29, y: 10 },
+  CLC: { x: 29, y: 48 },
+  CC: { x: 100, y: 48 },
+  NC: { x: 171, y: 48 },
+  SC: { x: 100, y: 98 },
+  Walrus: { x: 171, y: 98 }
 };
 const CODES = ['CLC', 'CC', 'NC', 'SC', 'Walrus'];
 
@@ -36,7 +36,7 @@ export function edge(
 function Arrow(props: { from: string; to: string }): React.JSX.Element {
   const from = PLACES[props.from];
   const to = PLACES[props.to];
-  const begin = props.from === '' ? { x: 38, y: 24 } : edge(from, to);
+  const begin = props.from === '' ? { x: 29, y: 15 } : edge(from, to);
   const end = edge(to, from);
   const turn = (Math.atan2(end.y - begin.y, end.x - begin.x) * 180) / Math.PI;
   return (
@@ -60,13 +60,13 @@ export function Way(props: {
   return (
     <svg
       className="educloud-way"
-      viewBox="0 0 310 104"
+      viewBox="0 0 200 112"
       role="img"
       aria-label={`${props.label}: ${known.join(' → ')}. ${props.said}`}
     >
       <title>{`${props.label}: ${known.join(' → ')}`}</title>
       <desc>{props.said}</desc>
-      <text x={PLACES[''].x} y={28} textAnchor="middle">
+      <text x={PLACES[''].x} y={12} textAnchor="middle">
         {props.you}
       </text>
       {CODES.map(code => {

@@ -105,8 +105,8 @@ def test_the_picture_numbers_what_is_passed_and_says_it():
 
 
 def test_lines_begin_at_the_edge_of_a_box():
-    assert edge((0, 0), (100, 0), 0) == (30, 0)
-    assert edge((0, 0), (0, 50), 0) == (0, 13)
+    assert edge((0, 0), (100, 0), 0) == (27, 0)
+    assert edge((0, 0), (0, 50), 0) == (0, 12)
 
 
 def test_loading_it_loads_no_models():
