@@ -48,6 +48,11 @@ class Client:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # `connect().machine()` in a cell leaves nobody to close it; a client that was never made has nothing to close.
+        if (http := getattr(self, "_http", None)) is not None:
+            http.close()
+
     def __repr__(self) -> str:
         return f"<educloud_lab client of {link.name_of(self.server)}>"
 
