@@ -105,6 +105,7 @@ __educloud_mark() { printf '\000%s %s\000' "$__educloud_nonce" "$*"; }
 
 # A state is two files in the person's own folder, which a restart of the machine makes worthless by its name.
 _KEEP: Final = r"""
+cd 2>/dev/null
 LANG=${LANG:-C.UTF-8}
 export LANG
 __educloud_refuse() {
