@@ -16,6 +16,7 @@ import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import { terminalIcon } from '@jupyterlab/ui-components';
 import { Signal } from '@lumino/signaling';
 
+import { addTab } from './place';
 import type { TerminalTab } from './terminaltab';
 import type { ICloudModel, ICloudSettings } from './tokens';
 import type { IViewContext } from './views/context';
@@ -114,7 +115,7 @@ export function createTerminals(options: ITerminalsOptions): ITerminals {
     retitle();
     const tab = new MainAreaWidget({ content });
     tab.id = `educloud-terminal-${name}`;
-    app.shell.add(tab, options.area, {
+    addTab(app.shell, tab, options.area, {
       mode: 'split-right',
       type: trans.__('Terminal')
     });

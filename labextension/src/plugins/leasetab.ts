@@ -12,6 +12,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Widget } from '@lumino/widgets';
 
 import { chooseLease, obviousLease } from '../choose';
+import { addTab } from '../place';
 import type { ICloudModel, ILabFinder } from '../tokens';
 
 /** What stands in such a tab. */
@@ -80,8 +81,7 @@ export function addLeaseTab(
       const widget = new MainAreaWidget({ content });
       widget.id = `${name}-${id}`;
       content.fillToolbar(widget.toolbar);
-      // Notebook 7's main area holds one thing only: the notebook.
-      app.shell.add(widget, options.labShell ? 'main' : 'down', {
+      addTab(app.shell, widget, options.labShell ? 'main' : 'down', {
         mode: 'tab-after',
         type: options.type
       });

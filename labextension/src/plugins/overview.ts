@@ -11,6 +11,7 @@ import {
 import { MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { addTab } from '../place';
 import { CommandIDs, DOMAIN, ICloudModel } from '../tokens';
 import type { Overview } from '../views/overview';
 
@@ -47,8 +48,7 @@ export const overviewPlugin: JupyterFrontEndPlugin<void> = {
           widget = new MainAreaWidget({ content });
           widget.id = 'educloud-overview';
           content.fillToolbar(widget.toolbar);
-          // Notebook 7's main area holds one thing only: the notebook.
-          app.shell.add(widget, labShell ? 'main' : 'down', {
+          addTab(app.shell, widget, labShell ? 'main' : 'down', {
             type: trans.__('Course overview')
           });
           await tracker.add(widget);
