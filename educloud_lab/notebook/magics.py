@@ -16,12 +16,12 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from educloud_lab.domain.errors import EducloudError
-from educloud_lab.notebook import magics_check, magics_copy, magics_options
+from educloud_lab.notebook import magics_check, magics_copy, magics_jobs, magics_options
 from educloud_lab.notebook import magics_words as words
 from educloud_lab.notebook.magics_cell import Options, in_background, run_cell
 from educloud_lab.notebook.magics_errors import CheckFailedError, quiet, quietly
-from educloud_lab.notebook.magics_jobs import Jobs
 from educloud_lab.notebook.magics_machines import Machines, start_all
+from educloud_lab.notebook.magics_screen import say
 
 NAMES = {"line": ("vm", "vm_jobs", "vm_put", "vm_get"), "cell": ("vm", "check")}
 
@@ -48,7 +48,7 @@ _RUN_OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ),
     ("--keep", {"metavar": "NAME", "help": "Keep folder and environment between the cells that give the same name."}),
     ("--timeout", {"type": float, "metavar": "SECONDS", "help": "Stop it there after so long."}),
-    ("--background", {"action": "store_true", "help": "Begin it and go on; see %%vm_jobs."}),
+    ("--background", {"action": "store_true", "help": "Begin it and go on; it outlives the notebook. See %%vm_jobs."}),
     ("--start", {"action": "store_true", "help": "Start the machine and wait for it when it is not ready."}),
     ("--ok", {"action": "store_true", "help": "An exit status other than 0 is no error."}),
     ("--out", {"metavar": "NAME", "help": "Put the result into this variable (_vm has it too, cut short)."}),
@@ -63,7 +63,6 @@ class EducloudMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.machines = Machines()
-        self.jobs = Jobs()
 
     @magic_arguments("%vm")  # IPython puts another % before it
     @argument("labs", nargs="*", metavar="LAB", help="Labs whose machines it runs on (default: the notebook's own).")
@@ -107,6 +106,8 @@ class EducloudMagics(Magics):
             save=Path(arguments.save).expanduser() if arguments.save else None,
         )
         out = magics_options.variable(arguments.out)
+        if arguments.background and (options.save or out or options.timeout_s is not None):
+            raise UsageError(words.NOT_IN_BACKGROUND)
         if options.timeout_s is not None and options.timeout_s <= 0:
             raise UsageError("--timeout takes a number of seconds greater than 0.")
         with quietly():
@@ -116,7 +117,7 @@ class EducloudMagics(Magics):
             if arguments.start:
                 start_all(machines)
             if arguments.background:
-                in_background(self.jobs, machines, options)
+                in_background(self.machines, machines, options)
                 return
 
             def keep(result: Any) -> None:
@@ -128,21 +129,18 @@ class EducloudMagics(Magics):
 
     @magic_arguments()
     @argument("action", nargs="?", default="list", choices=["list", "output", "stop", "wait"], help="What to do.")
-    @argument("number", nargs="?", type=int, help="Which command, as the list has it.")
+    @argument("job", nargs="?", help="Which command, as the list names it (default: the newest).")
+    @argument("--on", metavar="LAB", help="Another lab's machine.")
+    @argument("--slot", default="", help="Which of your machines in the lab.")
     @line_magic
-    def vm_jobs(self, line: str) -> Any:
-        """List the commands in the background, show the output of one, stop it, or wait for its result."""
+    def vm_jobs(self, line: str) -> None:
+        """List the commands in the background, show the output of one, stop it, or wait until it ends."""
         arguments = magics_options.parse(self.vm_jobs, line)
-        if arguments.action == "list":
-            print(self.jobs.text())  # noqa: T201 - what a magic says
-            return None
-        if arguments.number is None:
-            raise UsageError(f"%vm_jobs {arguments.action} needs the command's number; %vm_jobs lists them.")
-        with quietly():
-            if arguments.action == "wait":
-                return self.jobs.wait(arguments.number)
-            print(getattr(self.jobs, arguments.action)(arguments.number))  # noqa: T201 - what a magic says
-        return None
+        with self._one(arguments) as machine:
+            if arguments.action == "list":
+                say(magics_jobs.listing(machine))
+            else:
+                say(getattr(magics_jobs, arguments.action)(machine, arguments.job))
 
     @magic_arguments()
     @argument(
@@ -154,7 +152,7 @@ class EducloudMagics(Magics):
     def vm_put(self, line: str) -> None:
         """Send files to your machine. A TO that ends in / is a folder; without it they go to your home folder there."""
         arguments = magics_options.parse(self.vm_put, line)
-        with self._copying(arguments) as machine:
+        with self._one(arguments) as machine:
             magics_copy.put(machine, arguments.names)
 
     @magic_arguments()
@@ -165,11 +163,11 @@ class EducloudMagics(Magics):
     def vm_get(self, line: str) -> None:
         """Fetch files from your machine; without TO they come beside the notebook."""
         arguments = magics_options.parse(self.vm_get, line)
-        with self._copying(arguments) as machine:
+        with self._one(arguments) as machine:
             magics_copy.get(machine, arguments.names)
 
     @contextlib.contextmanager
-    def _copying(self, arguments: Any) -> Any:
+    def _one(self, arguments: Any) -> Any:
         with quietly():
             labs, slots = [arguments.on] if arguments.on else [], [arguments.slot] if arguments.slot else []
             (machine,) = self.machines.find(labs, slots).values()
@@ -217,8 +215,7 @@ class EducloudMagics(Magics):
         return None
 
     def close(self) -> None:
-        """Stop what runs in the background, and let the connection go."""
-        self.jobs.stop_all()
+        """Let the connection go."""
         self.machines.forget()
 
 

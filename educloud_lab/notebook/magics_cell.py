@@ -12,7 +12,6 @@ from typing import Any, TextIO
 from educloud_lab.domain.errors import BadInputError, CommandFailedError, ConflictError, EducloudError
 from educloud_lab.notebook import magics_words as words
 from educloud_lab.notebook.magics_errors import MachinesFailedError, quiet
-from educloud_lab.notebook.magics_jobs import Jobs, title
 from educloud_lab.notebook.magics_machines import Machines
 from educloud_lab.notebook.magics_output import HEAD_BYTES, KEPT_ALL_BYTES, KEPT_BYTES, TAIL_BYTES, Gathered
 from educloud_lab.notebook.magics_run import Reader, Result, Running, Watch
@@ -81,13 +80,22 @@ class Options:
             yield opened
 
 
-def in_background(jobs: Jobs, machines: dict[str, Any], options: Options) -> None:
+def in_background(finder: Machines, machines: dict[str, Any], options: Options) -> None:
     """Begin it on each machine and say how to look after it."""
+    from educloud_lab.client import runs
+
     for label, machine in machines.items():
-        with contextlib.ExitStack() as stack:
-            output = options.gathered(file=stack.enter_context(options.file()))
-            job = jobs.begin(label, title(options.command), options.begin(machine), output, stack.pop_all())
-        say(words.background(job.number, label))
+        try:
+            run_id = runs.begin(
+                machine,
+                options.command,
+                folder=options.folder,
+                environment=options.environment or None,
+                keep=options.keep,
+            )
+        except EducloudError as error:
+            raise finder.explain(error, machine) from None
+        say(words.background(run_id, label))
 
 
 def run_cell(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from glob import glob
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -38,11 +38,10 @@ def put(machine: Any, names: list[str], *, clock: Callable[[], float] = time.mon
         paths += [Path(name) for name in found if Path(name).is_file()]
         if not any(Path(name).is_file() for name in found):
             raise UsageError(f"%vm_put: there is no file {source} here (in {Path.cwd().name}/).")
-    is_folder = target.endswith("/") or (len(paths) > 1 and bool(target))
+    # The machine knows whether a name is a folder's; several files can only go to one.
+    folder = f"{target.rstrip('/')}/" if target and len(paths) > 1 else ""
     for path in paths:
-        remote = f"{target.rstrip('/')}/{path.name}" if is_folder else target or path.name
-        send = partial(machine.upload, str(path), remote)
-        _transfer(path.name, remote, path.stat().st_size, send, clock)
+        _transfer(path.name, partial(machine.upload, str(path), folder or target or path.name), clock)
 
 
 def get(machine: Any, names: list[str], *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -65,34 +64,26 @@ def get(machine: Any, names: list[str], *, clock: Callable[[], float] = time.mon
     if is_folder and not here.is_dir():
         raise UsageError(f"%vm_get: there is no folder {target} here.")
     for source in sources:
-        local = here / PurePosixPath(source).name if is_folder else here
-        _transfer(source, str(local), None, partial(machine.download, source, str(local)), clock)
+        _transfer(source, partial(machine.download, source, target or "."), clock)
 
 
 def _split(names: list[str]) -> tuple[list[str], str]:
     return (names, "") if len(names) == 1 else (names[:-1], names[-1])
 
 
-def _transfer(
-    source: str,
-    target: str,
-    size_bytes: int | None,
-    work: Callable[..., object],
-    clock: Callable[[], float],
-) -> None:
+def _transfer(source: str, work: Callable[..., Any], clock: Callable[[], float]) -> None:
     shown = LiveText()
-    began_s, drawn_s, moved = clock(), -1.0, size_bytes or 0
+    began_s, drawn_s = clock(), -1.0
 
-    def tell(done_bytes: int, total_bytes: int | None = None) -> None:
-        nonlocal drawn_s, moved
-        moved = done_bytes
+    def tell(done_bytes: int, total_bytes: int) -> None:
+        nonlocal drawn_s
         now_s = clock()
         if drawn_s < 0 or now_s - drawn_s >= _DRAW_S:
             drawn_s = now_s
-            shown.draw(words.progress(source, done_bytes, total_bytes or size_bytes, now_s - began_s))
+            shown.draw(words.progress(source, done_bytes, total_bytes, now_s - began_s))
 
     try:
-        work(progress=tell)
-        shown.draw(words.transferred(source, target, moved, clock() - began_s))
+        copied = work(progress=tell)
+        shown.draw(words.transferred(source, str(copied.path), copied.size_bytes, clock() - began_s))
     finally:
         shown.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 EXIT_MEANINGS = {
     1: "",
@@ -29,6 +30,10 @@ INTERRUPTS = (
 INTERRUPTED = "Interrupted: the command was stopped on the machine."
 ABANDONED = "Interrupted: the command was let go without its end; the machine ends it by itself."
 EMPTY_LINE = "%vm needs a command: %vm uname -a. For several lines begin the cell with %%vm."
+NOT_IN_BACKGROUND = (
+    "--background goes with none of --save, --out and --timeout: the output stays on the machine; for a time limit"
+    " write timeout 60 before the command."
+)
 EMPTY_CHECK = "There is nothing to check: write one assertion a line, for example: port 80 answers"
 STDERR_MARK = "stderr| "
 CHECK_MARKS = {"passed": ("✔", "holds"), "failed": ("✘", "does not hold"), "unknown": ("?", "cannot be told")}
@@ -112,12 +117,26 @@ def starting(label: str, headline: str) -> str:
     return f"{label}: {headline or 'starting'}"
 
 
-def background(number: int, label: str) -> str:
+NO_JOBS = "Nothing runs or ran in the background there. %%vm --background begins something."
+
+
+def background(run_id: str, label: str) -> str:
     """Return what is said when a command goes into the background."""
     return (
-        f"[{number}] runs in the background on {label}. %vm_jobs lists; %vm_jobs output {number};"
-        f" %vm_jobs stop {number}. It ends with this kernel."
+        f"[{run_id}] runs in the background on {label}, also when this notebook is closed. %vm_jobs lists;"
+        f" %vm_jobs output {run_id}; %vm_jobs stop {run_id}."
     )
+
+
+def job(run: Any) -> str:
+    """Return a command in the background as one line."""
+    ends = {"running": "running", "lost": "lost: the machine was restarted meanwhile"}
+    return f"[{run.id}] {ends.get(run.state) or ended(run.exit_status)}: {run.command}"
+
+
+def job_cut(cut_bytes: int, path: str) -> str:
+    """Return the line in the place of a background command's earlier output."""
+    return f"[… {size(cut_bytes)} left out here. All of it on the machine: {path}]"
 
 
 def checked(holds: int, of: int) -> str:

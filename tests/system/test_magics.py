@@ -208,12 +208,12 @@ def test_checks_are_told_in_a_table(kernel: Kernel) -> None:
 
 
 def test_in_the_background(kernel: Kernel) -> None:
-    begun = kernel.good("%%vm --background\necho working; sleep 4712")
-    assert "[1]" in begun.text()
-    assert "running" in kernel.good("%vm_jobs").text()
-    until(lambda: "working" in kernel.good("%vm_jobs output 1").text(), "it to begin", period_s=0.2)
-    kernel.good("%vm_jobs stop 1")
-    assert "exit status 130" in kernel.good("%vm_jobs wait 1").messages[-2]["content"]["data"]["text/plain"]
+    begun = kernel.good("%%vm --background\necho working\nsleep 4712")
+    job = begun.text()[1:9]
+    assert "running: echo working" in kernel.good("%vm_jobs").text()
+    until(lambda: "\nworking" in kernel.good(f"%vm_jobs output {job}").text(), "it to begin", period_s=0.2)
+    assert "ended" in kernel.good(f"%vm_jobs stop {job}").text()
+    assert "ended" in kernel.good(f"%vm_jobs wait {job}").text()
     assert kernel.good("%vm pgrep -f '[s]leep 4712' || echo gone").text() == "gone\n"
 
 

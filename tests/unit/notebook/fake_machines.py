@@ -81,10 +81,12 @@ class FakeMachine:
         for done in (0, 50, 100):
             progress(done, 100)
         self.copied.append((local, remote))
+        return SimpleNamespace(path=f"/home/student/{remote}", size_bytes=100)
 
     def download(self, remote, local, progress=None):
         progress(2048, 2048)
         self.copied.append((remote, local))
+        return SimpleNamespace(path=local, size_bytes=2048)
 
     def check(self, *checks):
         self.checked.append(checks)

@@ -21,14 +21,14 @@ def files(notebook):
     [
         ("%vm_put a.csv", [("a.csv", "a.csv")]),
         ("%vm_put a.csv /data/there.csv", [("a.csv", "/data/there.csv")]),
-        ("%vm_put a.csv /data/", [("a.csv", "/data/a.csv")]),
+        ("%vm_put a.csv /data/", [("a.csv", "/data/")]),
         ("%vm_put *.csv", [("a.csv", "a.csv"), ("b.csv", "b.csv")]),
         (
             "%vm_put *.csv 'c d.txt' /data",
-            [("a.csv", "/data/a.csv"), ("b.csv", "/data/b.csv"), ("c d.txt", "/data/c d.txt")],
+            [("a.csv", "/data/"), ("b.csv", "/data/"), ("c d.txt", "/data/")],
         ),
-        ("%vm_put a.csv /", [("a.csv", "/a.csv")]),
-        ("%vm_put {name} /data/", [("b.csv", "/data/b.csv")]),
+        ("%vm_put a.csv /", [("a.csv", "/")]),
+        ("%vm_put {name} /data/", [("b.csv", "/data/")]),
     ],
 )
 def test_put(notebook, files, line, copied):
@@ -39,16 +39,16 @@ def test_put(notebook, files, line, copied):
     lines = done.stdout.splitlines()
     assert len(lines) == len(copied)
     for (source, target), said in zip(copied, lines, strict=True):
-        assert said.startswith(f"{source} -> {target}: 100 bytes in ")
+        assert said.startswith(f"{source} -> /home/student/{target}: 100 bytes in ")
 
 
 @pytest.mark.parametrize(
     ("line", "copied"),
     [
-        ("%vm_get /data/x.txt", [("/data/x.txt", "x.txt")]),
+        ("%vm_get /data/x.txt", [("/data/x.txt", ".")]),
         ("%vm_get /data/x.txt mine.txt", [("/data/x.txt", "mine.txt")]),
-        ("%vm_get /data/x.txt data", [("/data/x.txt", "data/x.txt")]),
-        ("%vm_get x y data/", [("x", "data/x"), ("y", "data/y")]),
+        ("%vm_get /data/x.txt data", [("/data/x.txt", "data")]),
+        ("%vm_get x y data/", [("x", "data/"), ("y", "data/")]),
     ],
 )
 def test_get(notebook, files, line, copied):
@@ -94,5 +94,5 @@ def test_progress_is_drawn_now_and_then_in_one_place(notebook, files, monkeypatc
     notebook.shell.run_cell("%vm_put a.csv")
     texts = [message["data"]["text/plain"] for message in sent]
     assert texts[0].startswith("a.csv: [....................] 0%, 0 bytes of 100 bytes")
-    assert texts[-1].startswith("a.csv -> a.csv: 100 bytes")
+    assert texts[-1].startswith("a.csv -> /home/student/a.csv: 100 bytes")
     assert len({str(message["transient"]) for message in sent}) == 1

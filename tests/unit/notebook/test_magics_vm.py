@@ -1,12 +1,15 @@
 """``%%vm`` and ``%vm``: what is sent, what is shown, how it ends."""
 
+from types import SimpleNamespace
+
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 
+from educloud_lab.client import runs
 from educloud_lab.client.errors import ServerUnreachableError
 from educloud_lab.client.hints import HINT
-from educloud_lab.domain.errors import CommandFailedError, NotFoundError
+from educloud_lab.domain.errors import CommandFailedError, ConflictError, NotFoundError
 from educloud_lab.notebook import magics_words as words
 from educloud_lab.notebook.magics_errors import MachinesFailedError
 from tests.unit.notebook.fake_machines import FakeMachine, FakeRunning, interrupt_here
@@ -88,8 +91,7 @@ def test_what_asks_is_told_that_nobody_answers(notebook, said):
         ("%vm --timeout 0 ls", "greater than 0"),
         ("%%vm --out a-b\nls", "variable"),
         ("%%vm --env 'A\nls", "No closing quotation"),
-        ("%vm_jobs stop", "number"),
-        ("%vm_jobs stop 7", "[7]"),
+        ("%vm --background --timeout 5 ls", "timeout 60"),
         ("%vm_jobs dance", "dance"),
     ],
 )
@@ -234,29 +236,75 @@ def test_labs_by_name(notebook):
     assert notebook.client.asked == [("web", "main"), ("web", "db")]
 
 
-def test_in_the_background(notebook):
-    notebook.machine.running = FakeRunning([("stdout", "working\n")], ends_on_interrupt=1)
-    done = notebook.run("%%vm --background\nmake all\nmake more")
+@pytest.fixture
+def background(notebook, monkeypatch):
+    """What the machine has: begun commands, newest first."""
+    kept = []
+
+    def begin(machine, command, **options):
+        if machine.state != "ready":
+            raise ConflictError("Not running.")
+        kept.insert(
+            0,
+            SimpleNamespace(
+                id=f"{len(kept):08x}",
+                state="running",
+                exit_status=None,
+                command=command.splitlines()[0],
+                output_path="/home/student/.cache/x",
+                options=options,
+            ),
+        )
+        return kept[0].id
+
+    def find(_machine, run_id):
+        return next(run for run in kept if run.id == run_id)
+
+    def output(machine, run_id, most_bytes):
+        run = find(machine, run_id)
+        if most_bytes == 1:  # somebody waits
+            run.state, run.exit_status = "ended", 3
+        return SimpleNamespace(run=run, text="10%\r100%\ndone\n", cut_bytes=5000)
+
+    def stop(machine, run_id):
+        run = find(machine, run_id)
+        run.state, run.exit_status = "ended", 143
+        return run
+
+    monkeypatch.setattr(runs, "begin", begin)
+    monkeypatch.setattr(runs, "listed", lambda _: SimpleNamespace(runs=kept))
+    monkeypatch.setattr(runs, "output", output)
+    monkeypatch.setattr(runs, "stop", stop)
+    return kept
+
+
+def test_in_the_background(notebook, background):
+    assert "--background begins" in notebook.run("%vm_jobs").stdout
+    done = notebook.run("%%vm --background --keep a\nmake all\nmake more")
     assert done.error is None
-    assert "[1] runs in the background" in done.stdout
-    listed = notebook.run("%vm_jobs").stdout
-    assert "make all…" in listed
-    assert "was interrupted" in notebook.run("%vm_jobs stop 1").stdout
-    assert notebook.run("%vm_jobs wait 1").value.exit_status == 130
-    assert "working\n" in notebook.run("%vm_jobs output 1").stdout
-    assert "exit status 130" in notebook.run("%vm_jobs").stdout
-    assert "over already" in notebook.run("%vm_jobs stop 1").stdout
+    assert "[00000000] runs in the background" in done.stdout
+    assert background[0].options == {"folder": None, "environment": None, "keep": "a"}
+    notebook.run("%vm --background make again")
+    assert notebook.run("%vm_jobs").stdout == "[00000001] running: make again\n[00000000] running: make all\n"
+    said = notebook.run("%vm_jobs output 00000000").stdout
+    assert said.startswith("[00000000] running: make all\n[… 5.0 kB left out")
+    assert said.endswith("/home/student/.cache/x]\n100%\ndone\n")
+    assert "exit status 143 (it was told to end): make again" in notebook.run("%vm_jobs stop").stdout
+    assert "exit status 3: make all" in notebook.run("%vm_jobs wait 00000000").stdout
 
 
-def test_unloading_takes_them_away_and_stops_what_runs(notebook):
-    notebook.machine.running = FakeRunning([], ends_on_interrupt=1)
-    notebook.run("%%vm --background\nsleep 100")
+def test_the_background_of_a_machine_that_is_not_ready(notebook, background):
+    notebook.machine.state = "asleep"
+    assert "--start" in str(notebook.run("%%vm --background\nls").error)
+    assert type(notebook.run("%vm_jobs output").error) is UsageError
+
+
+def test_unloading_takes_them_away(notebook):
+    notebook.run("%vm true")
     notebook.run("%unload_ext educloud_lab")
-    assert notebook.machine.running.stopped.wait(60)
     assert notebook.client.closed == 1
     assert type(notebook.run("%vm ls").error) is UsageError
     notebook.run("%load_ext educloud_lab")
-    notebook.machine.running = FakeRunning([])
     assert notebook.run("%vm ls").error is None
 
 
