@@ -26,7 +26,7 @@ HERE = (
 @pytest.fixture(scope="module")
 def server(module_bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> JupyterLab:
     module_bench.educloud("cloud", "start")
-    return module_bench.lab(tmp_path_factory.mktemp("lessons"), app="server")
+    return module_bench.lab(tmp_path_factory.mktemp("lessons"))
 
 
 MISTAKES = {

@@ -23,7 +23,7 @@ HERE = (
 @pytest.fixture(scope="module")
 def server(module_bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> JupyterLab:
     module_bench.educloud("cloud", "start")
-    return module_bench.lab(tmp_path_factory.mktemp("lessons"), app="server")
+    return module_bench.lab(tmp_path_factory.mktemp("lessons"))
 
 
 MISTAKES = {
@@ -54,9 +54,11 @@ def test_each_lesson_is_run_somewhere() -> None:
     assert sorted((*THERE, *HERE)) == lesson_names()
 
 
-def test_two_machines_need_a_network_and_the_lesson_says_so(bench: Bench) -> None:
+def test_two_machines_need_a_network_and_the_lesson_says_so(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     bench.educloud("cloud", "start", "--network", "slirp")
-    server = bench.lab(bench.home.parent, app="server")
+    server = bench.lab(tmp_path_factory.mktemp("slirp"))
     run = run_lesson("06-two-machines-that-talk.ipynb", server)
     assert run.failed == "two-machines-02"
     assert "the network driver is 'slirp'" in run.error
