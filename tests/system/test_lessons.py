@@ -51,7 +51,7 @@ MISTAKES = {
     "more than SSH is let in": Mistake(
         "04-keys-and-who-may-enter.ipynb",
         (("FromPort=22, ToPort=22", "FromPort=0, ToPort=65535"),),
-        "keys-09",
+        "keys-08",
         'does not hold: the group "lesson-keys" allows only 22',
     ),
     "the port is not opened": Mistake(

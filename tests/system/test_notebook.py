@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.system.browser import chromium, open_lab, press, sidebar
-from tests.system.conftest import BIN, ROOT, Bench, JupyterLab, wait_for
+from tests.system.conftest import Bench, JupyterLab, wait_for
+from tests.system.lesson_bench import held_secrets
+from tests.system.lesson_runner import run_lesson
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(400)]
 
 LAB = "your-first-machine"
 NOTEBOOK = "01-your-first-machine.ipynb"
+ASLEEP = "first-machine-16"  # the cell that puts the machine to sleep
 SOON_MS = 60_000  # how soon is no matter of a test: other computers are slower
 
 
@@ -29,22 +31,15 @@ def server(module_bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Jup
 
 
 @pytest.fixture(scope="module")
-def executed(module_bench: Bench, server: JupyterLab) -> Path:
-    """The notebook after a run from top to bottom against a real machine, in the server's folder."""
-    done = subprocess.run(
-        [
-            str(BIN / "jupyter-nbconvert"),
-            *("--to", "notebook", "--execute", "--ExecutePreprocessor.timeout=800"),
-            *("--output-dir", str(server.folder), str(ROOT / "notebooks" / NOTEBOOK)),
-        ],
-        env=module_bench.env | {"EDUCLOUD_URL": server.url, "EDUCLOUD_TOKEN": server.token},
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=790,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+def executed(server: JupyterLab) -> Path:
+    """The notebook after a run to where its machine sleeps, against a real one; test_lessons.py runs all of it."""
+    run = run_lesson(NOTEBOOK, server, until=ASLEEP)
+    assert not run.failed, run.error
+    said = run.said()
+    lease = server.lease(LAB)
+    assert lease["phase"] == "asleep"
+    assert f"instance {lease['instance']['id']} at " in said
+    assert (said.count("Ready\n"), said.count("Asleep\n")) == (1, 1)
     return server.folder / NOTEBOOK
 
 
@@ -53,40 +48,10 @@ def outputs(path: Path) -> list[dict[str, Any]]:
     return [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
 
 
-def test_it_runs_from_top_to_bottom(executed: Path, server: JupyterLab) -> None:
-    assert not [output for output in outputs(executed) if output["output_type"] == "error"]
-    said = "".join("".join(output.get("text", "")) for output in outputs(executed))
-    lease = server.lease(LAB)
-    assert lease["phase"] == "asleep"
-    assert f"instance {lease['instance']['id']} at " in said
-    assert f"your volume {lease['volumes'][0]['id']} of 1 GiB is at /data" in said
-    assert said.count("Ready\n") == 2
-    assert said.count("Asleep\n") == 2
-    cells = [cell for cell in json.loads(executed.read_text())["cells"] if cell["cell_type"] == "code"]
-    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
-
-
 def test_the_saved_notebook_holds_nothing_secret(executed: Path, module_bench: Bench, server: JupyterLab) -> None:
     """Neither keys, nor tokens, nor the addresses of the server, the cloud and the gateway."""
-    text = executed.read_text()
-    accounts = json.loads((module_bench.home / "cloud/credentials.json").read_text())["accounts"]
-    keys = [account[key] for account in accounts.values() for key in ("access_key", "secret_key")]
-    gateway = module_bench.cloud["gateway"]
-    secrets = {
-        server.token,
-        *keys,
-        server.url,
-        module_bench.cloud["endpoint_url"],
-        f":{gateway['port']}",
-        gateway["host_key"].split()[1],
-        (module_bench.home / "secret.key").read_text().split()[0],
-        str(module_bench.home),
-        str(server.folder),
-    }
-    assert len(secrets) == 12
-    assert all(len(secret) > 4 for secret in secrets)
-    assert [secret for secret in secrets if secret in text] == []
-    assert not re.search(r"PRIVATE KEY|ssh-ed25519|cert-v01|Authorization|(?i:token=)|127\.0\.0\.1|localhost", text)
+    assert held_secrets(executed, module_bench, server) == []
+    assert not re.search(r"ssh-ed25519|localhost", "".join(map(str, outputs(executed))))
     payloads = [
         output["data"]["application/vnd.educloud.panel+json"]
         for output in outputs(executed)
