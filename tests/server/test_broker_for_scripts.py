@@ -185,6 +185,13 @@ def test_a_second_one_leaves_the_first_alone(home):
     )
     assert "The local cloud is not running" in status.stderr + status.stdout, "found, and asked"
 
+    # One of another version of the package makes room.
+    file = home.places[0] / "broker.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"version": "0.0.1"}))
+    assert home.run()[0] == 0
+    assert home.pid != pid
+    assert [process.pid for process in home.brokers] == [home.pid]
+
 
 def test_what_a_broker_that_cannot_start_said_is_told(home):
     (home.config / "jupyter_server_config.py").write_text("c.Educloud.home = 1 / 0\n")
