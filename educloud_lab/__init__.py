@@ -6,6 +6,7 @@ same machine to Python. Everything is loaded when it is first used: Jupyter Serv
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,12 +30,22 @@ def __getattr__(name: str) -> Any:
     if name in {"connect", "connect_async"}:
         from educloud_lab import client
 
+        _show_in_cells()
         return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _show_in_cells() -> None:
+    """In a notebook's kernel, let cells show what the client returns."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+        from educloud_lab.notebook.accounts import register
+
+        register(shell)
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from educloud_lab.notebook.way import way_svg
 
@@ -32,6 +32,7 @@ _OUTCOMES: Final[Mapping[str, str]] = {"done": "done", "failed": "failed", "supe
 _ENDS: Final[Mapping[str, str]] = {"ok": "answered", "refused": "refused", "lost": "no answer"}
 _NOTHING: Final = "Nothing yet: start the machine, then look here again."
 _OFF: Final = "Calls are not kept here: a setting of the server (Educloud.record_calls)."
+_TYPE: Final = ("educloud_lab.wire.calls", "Accounts")
 _WIDTH: Final = 100
 _MONO: Final = "font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.2em 0"
 
@@ -57,6 +58,20 @@ class AccountsView:
 def show(accounts: wire.Accounts) -> AccountsView:
     """Return what a cell shows of accounts, when it is the cell's last line."""
     return AccountsView(accounts)
+
+
+def register(shell: Any) -> None:
+    """Have an IPython shell show ``machine.calls()`` like this wherever it is a cell's last line. Repeatable.
+
+    By the name of the type: nothing is loaded until there are accounts to show.
+    """
+    formatters = shell.display_formatter.formatters
+    formatters["text/html"].for_type_by_name(*_TYPE, html_of)
+    formatters["text/plain"].for_type_by_name(*_TYPE, _print_plain)
+
+
+def _print_plain(accounts: wire.Accounts, printer: Any, _cycle: bool) -> None:
+    printer.text("\n".join(lines_of(accounts)))
 
 
 def title_of(account: wire.Account) -> str:

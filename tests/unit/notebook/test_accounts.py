@@ -114,3 +114,16 @@ def test_loading_it_loads_no_models():
     code = f"import sys, educloud_lab.notebook.accounts; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_cell_shows_what_the_client_returns():
+    code = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell("import educloud_lab; educloud_lab.connect")
+from educloud_lab.wire import models as wire
+shown, _ = shell.display_formatter.format(wire.Accounts(lease_id="l1", lab="lab", accounts=[]))
+print(shown["text/plain"] == "Nothing yet: start the machine, then look here again.", shown["text/html"][:3])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-2] == "True <p>"
