@@ -39,9 +39,9 @@ class Machines:
     def _one(self, lab: str | None, slot: str) -> Any:
         if (lab, slot) not in self._known:
             if self._client is None:
-                import educloud_lab
+                from educloud_lab.client import connect
 
-                self._client = educloud_lab.connect()
+                self._client = connect()
             named = (lab,) if lab else ()
             self._known[lab, slot] = self._client.machine(*named, slot=slot)
         return self._known[lab, slot]

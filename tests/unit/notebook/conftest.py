@@ -34,7 +34,7 @@ def notebook(monkeypatch, tmp_path):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.chdir(tmp_path)
     client = FakeClient({(None, "main"): FakeMachine()})
-    monkeypatch.setattr("educloud_lab.connect", lambda: client, raising=False)
+    monkeypatch.setattr("educloud_lab.client.connect", lambda: client, raising=False)
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
     shell.colors = "nocolor"
