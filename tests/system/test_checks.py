@@ -21,27 +21,20 @@ HOLDS = """the machine is ready
 /data is mounted from your volume
 your volume is at least 1 GiB
 the group allows only 22 and 80
-the group does not allow 443
 port 80 answers
 port 80 answers with "hello from ann"
 port 8080 does not answer
-port 9000 does not answer
 file /data/site/index.html exists
 file /data/site/index.html contains "hello from"
 file /data/site/index.html belongs to student
 file ~/private has mode 600
 folder /data/site exists
-file /data/nothing does not exist
-/mnt is not mounted
 command "id -un" prints "student"
-command 'test "$HOME" = /home/student' succeeds
 command 'echo -n "$USER $LOGNAME $PWD"' prints "student student /home/student"
 command "cat /etc/shadow" fails
 process python3 runs
-service python3 is active
 user student exists
 user student is in group student
-user alice does not exist
 port 80 of localhost answers from your machine
 port 22 of no-such-host.invalid does not answer from your machine
 a volume tagged Name=extra is gone
@@ -51,8 +44,6 @@ the key pair "mine" does not exist
 FAILS = """port 8080 answers
 port 9000 answers
 file /data/site/index.html contains "goodbye"
-file /data/site/index.html has mode 600
-/mnt is mounted from your volume
 command "exit 3" succeeds
 the group allows only 22
 host 192.0.2.1 answers from your machine
@@ -144,7 +135,7 @@ def test_a_real_machine_is_checked_by_its_owner_and_by_an_instructor(bench: Benc
     # Asleep is not judged, and nobody loses points for it.
     ann.call("POST", f"leases/{lease_id}/stop")
     ann.wait_phase(LAB, "asleep")
-    assert points() == {"web": "", "files": ""}
-    assert checked(ann, lease_id, ["the machine is asleep", "port 80 answers"])[1]["state"] == "unknown"
+    asleep = checked(ida, lease_id, ["the machine is asleep", "port 80 answers", "port 80 does not answer"])
+    assert [item["state"] for item in asleep] == ["passed", "unknown", "unknown"]
     _, page = ida.call("GET", f"leases/{lease_id}/audit")
     assert {entry["who"] for entry in page["entries"] if entry["what"] == "machine.checked"} == {"ida"}
