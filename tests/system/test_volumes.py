@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,27 @@ class Volumes:
         return self.settled(lease_id, "asleep")
 
 
+def check_account(bench: Bench, server: JupyterLab, ann: str, bob: dict[str, Any]) -> None:
+    """See that each action's account tells what it called, and nothing that is secret or another machine's."""
+    told = bench.educloud("calls", ann, "--limit=20", "--json").stdout
+    accounts = json.loads(told)["accounts"]
+    made = {account["kind"]: [call["operation"] for call in account["calls"]] for account in accounts}
+    assert "RunInstances" in made["start"] or "StartInstances" in made["start"]
+    assert {"AttachVolume"} <= set(made["start"])
+    assert {"DetachVolume", "StopInstances"} <= set(made["stop"])
+    assert ("CreateSnapshot" in made["snapshot"], "CreateVolume" in made["restore"]) == (True, True)
+    assert "ModifyVolume" in made["grow"]
+    first = next(call for call in accounts[-1]["calls"] if call["operation"] == "RunInstances")
+    assert first["parameters"]["UserData"].startswith("[user data, ")
+    assert (first["outcome"], first["parts"], bool(first["request_id"])) == ("ok", ["CLC", "CC", "NC", "SC"], True)
+    assert all(call["aws"] for account in accounts for call in account["calls"])
+    for secret in ("PRIVATE KEY", "ssh-ed25519", server.token, "Signature", bob["volumes"][0]["id"], "127.0.0.1"):
+        assert secret not in told
+    shown = bench.educloud("calls", ann, "--limit=20").stdout
+    assert "aws ec2 run-instances --image-id" in shown
+    assert "euca-run-instances" in shown
+
+
 def test_kept_restored_enlarged_returned_and_given_to_another(bench: Bench, tmp_path: Path) -> None:
     bench.educloud("cloud", "start")
     server = bench.lab(tmp_path)
@@ -108,6 +130,7 @@ def test_kept_restored_enlarged_returned_and_given_to_another(bench: Bench, tmp_
     lease = lab.done(f"bin/{kept['id']}/return", ann)
     assert [item["cloud_id"] for item in lease["bin"]] == [restored]
     lease = lab.start()
+    check_account(bench, server, ann, bob)
     assert lease["volumes"][0]["id"] == old
     assert lease["volumes"][0]["proof"].startswith("Same disk, last written at ")
     assert records.run(ann, "cat /data/notes").split() == ["two"]
