@@ -53,16 +53,33 @@ class Lab:
         return asked
 
     @property
-    def terminals(self) -> dict[str, dict[str, int]]:
-        terminals: dict[str, dict[str, int]] = self.request("educloud/test/scene")[1]
+    def terminals(self) -> dict[str, dict[str, Any]]:
+        terminals: dict[str, dict[str, Any]] = self.request("educloud/test/scene")[1]
         return terminals
 
 
 def serve(folder: Path, program: str, *, fake: bool) -> Iterator[Lab]:
-    """Run JupyterLab or Notebook 7 with everything of its own in `folder`."""
+    """Run JupyterLab or Notebook 7 with everything of its own in `folder`, with the fake server half or none."""
+    enabled = {"ServerApp": {"jpserver_extensions": {"fake_server": fake, "educloud_lab": False}}}
+    env = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
+        # Else the environment's own configuration would switch the real server half on again.
+        "JUPYTER_PREFER_ENV_PATH": "0",
+    }
+    return _serve(folder, program, BIN, enabled, env)
+
+
+@contextmanager
+def serve_in(folder: Path, program: str, bin_folder: Path) -> Iterator[Lab]:
+    """Run the JupyterLab or Notebook 7 of another environment, with whatever is installed there."""
+    yield from _serve(folder, program, bin_folder, {}, {"PYTHONPATH": "", "EDUCLOUD_WARM": "off"})
+
+
+def _serve(
+    folder: Path, program: str, bin_folder: Path, enabled: dict[str, Any], more: dict[str, str]
+) -> Iterator[Lab]:
     config = folder / "config" / "jupyter_server_config.d"
     config.mkdir(parents=True)
-    enabled = {"ServerApp": {"jpserver_extensions": {"fake_server": fake, "educloud_lab": False}}}
     (config / "page.json").write_text(json.dumps(enabled))
     news = folder / "settings" / "@jupyterlab" / "apputils-extension"
     news.mkdir(parents=True)
@@ -70,21 +87,24 @@ def serve(folder: Path, program: str, *, fake: bool) -> Iterator[Lab]:
     (news / "notification.jupyterlab-settings").write_text(json.dumps(settings))
     root = folder / "root"
     root.mkdir()
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
-        # Else the environment's own configuration would switch the real server half on again.
-        "JUPYTER_PREFER_ENV_PATH": "0",
-        "EDUCLOUD_HOME": str(folder / "educloud"),
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTER_DATA_DIR": str(folder / "data"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-        "IPYTHONDIR": str(folder / "ipython"),
-    }
+    env = (
+        os.environ
+        | {
+            "EDUCLOUD_HOME": str(folder / "educloud"),
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_DATA_DIR": str(folder / "data"),
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+            "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+            "IPYTHONDIR": str(folder / "ipython"),
+            # A kernel is started by name: it has to be that of the same environment.
+            "PATH": f"{bin_folder}:{os.environ['PATH']}",
+        }
+        | more
+    )
     token = secrets.token_hex(16)
     command = [
-        *(str(BIN / "jupyter"), program, "--allow-root", "--no-browser", "--ip=127.0.0.1", "--port=0"),
+        *(str(bin_folder / f"jupyter-{program}"), "--allow-root", "--no-browser", "--ip=127.0.0.1", "--port=0"),
         *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", f"--ServerApp.base_url={BASE_URL}"),
         *(f"--{'LabApp' if program == 'lab' else 'JupyterNotebookApp'}.expose_app_in_browser=True",),
     ]
