@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tornado import web
 
-from educloud_lab.domain.errors import BadInputError, CommandFailedError, ConflictError, EducloudError, NotFoundError
+from educloud_lab.domain.errors import BadInputError, ConflictError, EducloudError, NotFoundError, ShellError
 from educloud_lab.server import background_scripts as scripts
 from educloud_lab.server.base import RestHandler
 from educloud_lab.server.run_scripts import script_input
@@ -68,9 +68,8 @@ def _refused(why: str, request: RunRequest) -> EducloudError:
             kept=kept,
             next_step="See whether its disk is full (df -h), and whose that folder is.",
         )
-    return CommandFailedError(
+    return ShellError(
         "The machine cannot run anything in the background" + (": it has no setsid." if why == "setsid" else "."),
-        exit_status=1,
         kept=kept,
     )
 
@@ -111,7 +110,7 @@ async def _ask(
     if done.exit_status == _ABSENT:
         raise _absent()
     if done.exit_status != 0:
-        raise CommandFailedError("The machine could not say what runs on it.", exit_status=done.exit_status)
+        raise ShellError("The machine could not say what runs on it.")
     return done
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from educloud_lab.domain.errors import (
     BadInputError,
-    CommandFailedError,
     ConflictError,
     EducloudError,
     NotFoundError,
+    ShellError,
 )
 from educloud_lab.ports.shell import Process
 from educloud_lab.server.copy_scripts import receive, send
@@ -121,7 +121,7 @@ class Copy:
                 await asyncio.wait({getting, ending}, return_when=asyncio.FIRST_COMPLETED)
                 if not getting.done():
                     ending.result()  # what it was refused with
-                    raise CommandFailedError("The machine ended the copy.", exit_status=1, kept="Nothing was changed.")
+                    raise ShellError("The machine ended the copy.", kept="Nothing was changed.")
                 data = getting.result()
             finally:
                 getting.cancel()
@@ -138,7 +138,7 @@ class Copy:
             output = _Output(process)
             found = _READY_TO_SEND.fullmatch(await self._answer(output, "ready", upload=False))
             if found is None:
-                raise CommandFailedError("The machine gave an answer that cannot be read.", exit_status=1)
+                raise ShellError("The machine gave an answer that cannot be read.")
             size_bytes, mode, path = int(found[1]), int(found[2], 8) & 0o777, found[3]
             await self._send_text(CopyReady(path=path, size_bytes=size_bytes, mode=mode).model_dump_json())
             left_bytes = size_bytes
@@ -167,7 +167,7 @@ class Copy:
         if word == "refused":
             raise _refused(*rest.partition(" ")[::2])
         if word != expected:
-            raise CommandFailedError("The machine gave an answer that cannot be read.", exit_status=1, output=line)
+            raise ShellError("The machine gave an answer that cannot be read.")
         return rest
 
     async def _broken(self, process: Process, *, upload: bool) -> EducloudError:
@@ -176,7 +176,7 @@ class Copy:
         if process.exit_status is None:
             return await self._service.lost(self._lease_id, kept)
         if upload:
-            return CommandFailedError("The machine's side of the copy was ended.", exit_status=1, kept=kept)
+            return ShellError("The machine's side of the copy was ended.", kept=kept)
         return ConflictError(
             "The file became shorter while it was copied.", kept=kept, next_step="Copy it when nothing writes to it."
         )
@@ -257,6 +257,6 @@ def _refused(word: str, detail: str) -> EducloudError:
     what, next_step = sentences.get(word, (f"The machine could not do it: {detail[:200]}.", "Try again."))
     if word in {"no-folder", "is-folder", "no-file"}:
         return BadInputError(what, kept=_KEPT, next_step=next_step)
-    if word in {"permission", "differs"}:
+    if word in sentences:
         return ConflictError(what, kept=_KEPT, next_step=next_step)
-    return CommandFailedError(what, exit_status=1, kept=_KEPT, next_step=next_step)
+    return ShellError(what, kept=_KEPT, next_step=next_step)
