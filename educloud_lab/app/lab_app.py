@@ -1,4 +1,4 @@
-"""``educloud lab``: from nothing to JupyterLab on a course notebook, in one command."""
+"""``educloud lab``: from nothing to JupyterLab on a course notebook, in one command; and for those who write one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from traitlets import Bool, Unicode
@@ -27,7 +28,8 @@ class OpenLabApp(Application):
     name = "educloud-lab"
     description = """Build the images that are missing, start the local cloud, and open JupyterLab on a notebook.
 
-    What follows `--` is given to JupyterLab. JupyterLab prints the address to open."""
+    What follows `--` is given to JupyterLab. JupyterLab prints the address to open. A notebook whose file is called
+    check or link is written ./check."""
     examples = "educloud lab notebooks/01-your-first-machine.ipynb\neducloud lab --no-browser -- --ServerApp.port=9999"
 
     home = Unicode(help="Folder for images, the local cloud, the store and keys (default: EDUCLOUD_HOME).").tag(
@@ -39,18 +41,31 @@ class OpenLabApp(Application):
         "home": "OpenLabApp.home",
         "log-level": "Application.log_level",
     }
+    subcommands: Any = {  # noqa: RUF012 - likewise
+        "check": (
+            "educloud_lab.app.lab_author_app.LabCheckApp",
+            "Look through notebooks before they are handed out.",
+        ),
+        "link": ("educloud_lab.app.lab_author_app.LabLinkApp", "Make a link that opens a lab."),
+    }
     forwarded: list[str] = []  # noqa: RUF012 - replaced, never changed
     flags = {"no-browser": ({"OpenLabApp": {"browser": False}}, "Do not open a browser window.")}  # noqa: RUF012 - likewise
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:
         """Keep settings of other programs' classes (``--ServerApp.port=9999``) for JupyterLab."""
         given = list(sys.argv[1:] if argv is None else argv)
+        if given[:1] and given[0] in self.subcommands:
+            super().parse_command_line(given)
+            return
         own, forwarded = split_arguments(given)
         self.forwarded = forwarded
         super().parse_command_line(own)
 
     def start(self) -> None:
         """Prepare, then become JupyterLab; exits with 1 and one paragraph when it cannot."""
+        if self.subapp is not None:
+            self.subapp.start()
+            return
         from educloud_lab.localcloud.errors import LocalCloudError
         from educloud_lab.localcloud.images import ImageError
 

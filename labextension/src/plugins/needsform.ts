@@ -20,31 +20,31 @@ export const needsFormPlugin: JupyterFrontEndPlugin<void> = {
   id: 'educloud-lab:needs-form',
   description: 'Edits what a lab needs in the property inspector.',
   autoStart: true,
-  requires: [ICloudModel, ILabNeeds],
+  // Nothing else: JupyterLab looks for the renderer once, before our model is there.
   optional: [IFormRendererRegistry, ITranslator],
   activate: (
-    _: JupyterFrontEnd,
-    model: ICloudModel,
-    needs: ILabNeeds,
+    app: JupyterFrontEnd,
     registry: IFormRendererRegistry | null,
     translator: ITranslator | null
   ): void => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const Form = React.lazy(async () => {
-      const { NeedsForm } = await import('../views/needsform');
-      return { default: NeedsForm };
+      const [{ NeedsForm }, model, needs] = await Promise.all([
+        import('../views/needsform'),
+        app.resolveRequiredService(ICloudModel),
+        app.resolveRequiredService(ILabNeeds)
+      ]);
+      return {
+        default: (props: { field: IFieldProps }) =>
+          React.createElement(NeedsForm, { ...props, model, needs, trans })
+      };
     });
     registry?.addRenderer(RENDERER, {
       fieldRenderer: (props: unknown) =>
         React.createElement(
           React.Suspense,
           { fallback: null },
-          React.createElement(Form, {
-            field: props as IFieldProps,
-            model,
-            needs,
-            trans
-          })
+          React.createElement(Form, { field: props as IFieldProps })
         )
     });
   }

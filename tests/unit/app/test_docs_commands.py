@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from traitlets.utils.importstring import import_item
 
+from educloud_lab.app.command import CommandGroup
 from educloud_lab.app.main import EducloudApp
 
 ROOT = Path(__file__).parents[3]
@@ -25,7 +26,7 @@ def commands(app=EducloudApp, name="educloud"):
         below = f"{name} {word}"
         if getattr(found, "subcommands", None) and dict(found().subcommands):
             yield from commands(found, below)
-        else:
+        if not issubclass(found, CommandGroup):
             yield below, found
 
 
