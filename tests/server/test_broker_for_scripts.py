@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -36,8 +38,8 @@ class Home:
         self.config = folder / "config"
         self.config.mkdir()
         (self.config / "jupyter_server_config.py").write_text(SETTINGS)
-        self.runtime = folder / "runtime"
-        self.runtime.mkdir(mode=0o700)
+        # Not below the test's own folder: its path may be too long for a socket, and then another one would be taken.
+        self.runtime = Path(tempfile.mkdtemp(prefix="e-", dir="/tmp"))
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "EDUCLOUD"))}
         self.env = kept | {
             "EDUCLOUD_HOME": str(folder / "home"),
@@ -100,6 +102,7 @@ class Home:
         for process in self.brokers:
             process.kill()
         until(lambda: not self.brokers)
+        shutil.rmtree(self.runtime)
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,15 +57,16 @@ with connect() as lab:
 
 
 @pytest.fixture
-def alone(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
+def alone(bench: Bench) -> Iterator[Bench]:
     """A bench without a Jupyter server, whose broker for scripts is its own and is ended with it."""
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
+    # Not below the test's own folder: its path may be too long for a socket, and then another one would be taken.
+    runtime = Path(tempfile.mkdtemp(prefix="e-", dir="/tmp"))
     bench.env |= {"XDG_RUNTIME_DIR": str(runtime), "EDUCLOUD_BROKER_IDLE_S": "3600"}
     try:
         yield bench
     finally:
         end(runtime, signal.SIGTERM)
+        shutil.rmtree(runtime)
 
 
 def end(runtime: Path, number: int) -> int:
