@@ -14,6 +14,7 @@ from educloud_lab.domain.errors import MachineUnreachableError
 from educloud_lab.ports.shell import GatewayAddress, Grant, Knocked, Way
 
 MOST_HEARD_BYTES: Final = 32 * 1024
+_HEARING_S: Final = 5.0
 _GATEWAY = "the gateway"
 _USER = "educloud"  # the gateway looks at the certificate only; an OpenSSH front end has an account of this name
 
@@ -26,9 +27,7 @@ async def knock(grant: Grant, port: int, *, ask: bytes, timeout_s: float) -> Kno
         async with asyncio.timeout(timeout_s):
             gateway = await _connect(grant.gateway, grant, timeout_s)
     except TimeoutError as exc:
-        raise MachineUnreachableError(
-            "The gateway did not answer in time.", next_step="Try again in a moment; educloud doctor says more."
-        ) from exc
+        raise _gateway_silent() from exc
     hearing = _Hearing()
     try:
         async with asyncio.timeout(timeout_s):
@@ -36,15 +35,22 @@ async def knock(grant: Grant, port: int, *, ask: bytes, timeout_s: float) -> Kno
             if ask:
                 channel.write(ask)
                 with contextlib.suppress(TimeoutError):  # what it said until then is what it says
-                    async with asyncio.timeout(timeout_s / 2):
+                    async with asyncio.timeout(min(_HEARING_S, timeout_s)):
                         await hearing.over.wait()
     except asyncssh.ChannelOpenError as exc:
         return Knocked(_way(exc))
-    except (TimeoutError, OSError, asyncssh.Error):
-        return Knocked(Way.OPEN if hearing.opened else Way.SILENT, bytes(hearing.heard))
+    except (TimeoutError, OSError, asyncssh.Error) as exc:
+        if not hearing.opened:
+            raise _gateway_silent() from exc  # its own limit is shorter than ours: this says nothing of the machine
     finally:
         gateway.abort()
     return Knocked(Way.OPEN, bytes(hearing.heard))
+
+
+def _gateway_silent() -> MachineUnreachableError:
+    return MachineUnreachableError(
+        "The gateway did not answer in time.", next_step="Try again in a moment; educloud doctor says more."
+    )
 
 
 def _way(exc: asyncssh.ChannelOpenError) -> Way:
@@ -83,7 +89,7 @@ async def _directly(host: str, port: int, ask: bytes, timeout_s: float) -> Knock
         if ask:
             writer.write(ask)
             with contextlib.suppress(TimeoutError, OSError):
-                async with asyncio.timeout(timeout_s / 2):
+                async with asyncio.timeout(min(_HEARING_S, timeout_s)):
                     while len(heard) < MOST_HEARD_BYTES and (more := await reader.read(4096)):
                         heard += more
     finally:

@@ -9,7 +9,6 @@ from educloud_lab.broker.checks.scene import Scene, decoded
 from educloud_lab.broker.scripts import checking
 from educloud_lab.domain.check_forms import Place
 from educloud_lab.domain.checks import Assertion
-from educloud_lab.domain.errors import ShellError
 from educloud_lab.ports.shell import Knocked, Way
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -41,28 +40,33 @@ async def port_answers(scene: Scene, said: Assertion) -> Outcome:
             f"The machine's security groups do not let anybody in to port {port}.",
             f"Add a rule for TCP port {port} to the security group.",
         )
+    if knocked is not None and knocked.way is Way.SILENT:
+        return Outcome(
+            False,
+            f"Port {port} gives no answer from outside.",
+            f"Does the security group let TCP port {port} in, and no firewall on the machine keep it out?",
+        )
     scene.running()
     address = scene.lease.address or _LOOPBACK
     answer = await _on_the_machine(scene, address, port, ask=text is not None)
+    if answer["state"] == "open" and knocked is not None:
+        return Outcome(
+            False,
+            f"Port {port} answers on the machine itself, and refuses whoever comes from outside.",
+            "Look for a firewall on the machine that keeps the gateway out; or check again.",
+        )
     if answer["state"] == "open":
-        if knocked is not None and knocked.way is Way.SILENT:
-            return Outcome(
-                False,
-                f"Port {port} answers on the machine itself, and not from outside.",
-                "Look for a firewall on the machine that keeps the gateway out.",
-                _END,
-            )
         return _heard(f"Port {port} answers on the machine", decoded(answer["text"]), text, Place.MACHINE)
     return await _inside(scene, port, answer, text)
 
 
 async def _knock(scene: Scene, port: int, *, ask: bool) -> Knocked | None:
-    """Return how it looks from outside; None when the gateway says nothing about it."""
+    """Return how it looks from outside; None where the gateway has no way there, so that only the machine can tell.
+
+    A gateway that cannot be asked leaves it open: what the machine says of itself would be less than was asked for.
+    """
     request = f"GET / HTTP/1.0\r\nHost: {scene.lease.address}\r\n\r\n".encode() if ask else b""
-    try:
-        knocked = await scene.knock(port, ask=request)
-    except ShellError:
-        return None  # the gateway itself is out of reach: the machine may still be asked, or says so itself
+    knocked = await scene.knock(port, ask=request)
     return knocked if knocked is not None and knocked.way is not Way.NONE else None
 
 

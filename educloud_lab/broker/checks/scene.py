@@ -221,7 +221,7 @@ class Scene:
                 next_step="Check again; if it stays so, start the machine again.",
             ) from error
 
-    async def knock(self, port: int, *, ask: bytes = b"", timeout_s: float = 4.0) -> Knocked | None:
+    async def knock(self, port: int, *, ask: bytes = b"", timeout_s: float = 15.0) -> Knocked | None:
         """Knock at a port through the gateway; None where the gateway's lines do not lead there."""
         self.running()
         if self._parts.frontend is None or port not in self.lease.profile.ports:

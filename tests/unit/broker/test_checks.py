@@ -15,6 +15,7 @@ from educloud_lab.broker.owning import Role
 from educloud_lab.domain.check_forms import FORMS
 from educloud_lab.domain.errors import CloudUnreachableError, MachineUnreachableError, NotFoundError
 from educloud_lab.ports.cloud import GroupSeen, InstanceState, RuleSeen, RunSpec
+from educloud_lab.ports.shell import Knocked, Way
 from educloud_lab.wire import models as wire
 
 GIB = 1024**3
@@ -266,6 +267,28 @@ async def test_a_closed_group_is_said(rig):
     assert (result.state, result.judged_from) == ("failed", "the gateway")
     assert "security groups" in result.seen
     await rig.holds("port 80 does not answer")
+
+
+async def test_what_the_gateway_says_counts_for_a_port_that_it_leads_to(rig, monkeypatch):
+    rig.machine.listens["*:80"] = b"x"
+
+    def says(answer):
+        async def knock(_grant, _port, **_named):
+            if isinstance(answer, Exception):
+                raise answer
+            return Knocked(answer)
+
+        monkeypatch.setattr(rig.world.shell, "knock", knock)
+
+    says(Way.SILENT)
+    await rig.fails("port 80 answers")
+    says(Way.REFUSED)
+    assert "from outside" in (await rig.one("port 80 answers")).seen
+    says(Way.NONE)
+    assert (await rig.one("port 80 answers")).judged_from == "the machine"
+    says(MachineUnreachableError("The gateway did not answer in time.", next_step="Try again."))
+    await rig.unknown("port 80 answers", "port 80 does not answer")
+    await rig.holds("port 8080 does not answer")
 
 
 async def test_a_program_on_the_loopback_only_answers_nobody(rig):
