@@ -124,10 +124,9 @@ class Reader:
 
     def let_go(self) -> None:
         """Wait for it no longer."""
-        running = self._running
-        if running is not None and not self.is_over:
+        if self._running is not None and self.result is None:
             with contextlib.suppress(EducloudError):
-                running.close()
+                self._running.close()
 
     def join(self) -> None:
         """Wait for its end."""
@@ -157,6 +156,7 @@ class Reader:
             )
         except Exception as error:  # noqa: BLE001 - raised again in the cell's own thread, where a person sees it
             self.error = error
+            self.let_go()
         finally:
             self._notify()
 
@@ -187,7 +187,7 @@ class Watch:
         """Start readers and draw until all are over; return False when a person would not wait for that."""
         free_s = [self._clock()] * len(readers)
         states = [""] * len(readers)
-        with self._interruptible():
+        with self._interruptible(), self._letting_go(readers):
             for reader in readers:
                 reader.start()
             while True:
@@ -231,6 +231,16 @@ class Watch:
         for reader in readers:
             reader.interrupt()
         return True
+
+    @contextmanager
+    def _letting_go(self, readers: list[Reader]) -> Iterator[None]:
+        """End what runs when it cannot be drawn any longer: nobody would know of it."""
+        try:
+            yield
+        except BaseException:
+            for reader in readers:
+                reader.let_go()
+            raise
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -1,5 +1,7 @@
 """``%%vm`` and ``%vm``: what is sent, what is shown, how it ends."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -226,6 +228,38 @@ def test_one_that_cannot_begin_does_not_stop_the_others(notebook):
     assert machines["b"].begun == [("ls\n", NOTHING)]
     assert "not running" in done.stdout
     assert "--start" in str(done.error)
+
+
+def test_what_cannot_be_saved_or_drawn_any_longer_is_ended_there(notebook, monkeypatch):
+    notebook.machine.running = FakeRunning([("stdout", "x"), OSError("No space left on device")])
+    assert isinstance(notebook.run("%vm yes").error, OSError)
+    assert notebook.machine.running.closed
+
+    def refuse(*_, **__):
+        raise BrokenPipeError
+
+    notebook.machine.running = FakeRunning([("stdout", "x")], ends_on_interrupt=1)
+    monkeypatch.setattr("educloud_lab.notebook.magics_screen.StreamScreen.draw", refuse)
+    assert isinstance(notebook.run("%vm yes").error, BrokenPipeError)
+    assert notebook.machine.running.stopped.wait(60)
+    assert notebook.machine.running.closed
+
+
+def test_loading_the_magics_loads_nothing_heavy():
+    """Not even what draws the panel: all of it comes with the first cell that needs it."""
+    script = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+before = set(sys.modules)
+shell.run_line_magic("load_ext", "educloud_lab")
+print(sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(eval(result.stdout.splitlines()[-1]))
+    assert "educloud_lab" in loaded
+    heavy = {"pydantic", "httpx", "websockets", "ipywidgets", "boto3", "asyncssh", "sqlalchemy", "tornado"}
+    assert not loaded & heavy, loaded & heavy
 
 
 def test_labs_by_name(notebook):
