@@ -4,6 +4,8 @@ import os
 import socket
 import stat
 import sys
+import tempfile
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +15,13 @@ from educloud_lab.client import headless, link, requests
 from educloud_lab.client.errors import BrokerStartError, ServerNotFoundError
 from educloud_lab.client.find import Server, find_any_server
 from educloud_lab.client.headless import place
+
+
+@pytest.fixture
+def tmp_path():
+    """A folder whose path leaves room for a socket's, however deep the tests' own folders are."""
+    with tempfile.TemporaryDirectory(prefix="e-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
