@@ -332,6 +332,16 @@ print(sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(eval(result.stdout))
-    heavy = {"pydantic", "httpx", "boto3", "botocore", "asyncssh", "sqlalchemy", "tornado", "jupyter_server"}
+    heavy = {
+        "pydantic",
+        "httpx",
+        "boto3",
+        "botocore",
+        "asyncssh",
+        "sqlalchemy",
+        "tornado",
+        "jupyter_server",
+        "websockets",
+    }
     assert "educloud_lab" in loaded
     assert not loaded & heavy, loaded & heavy
