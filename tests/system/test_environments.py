@@ -177,7 +177,11 @@ for name in ("educloud-lab", "jupyterlab", "notebook", "ipywidgets", "jupyter-se
 """
 
 
-@pytest.mark.parametrize("program", ["lab", "notebook"])
+# The newest Notebook is tried by test_labextension_page.py, at length.
+PAGES = [("lowest", "lab"), ("lowest", "notebook"), ("newest", "lab")]
+
+
+@pytest.mark.parametrize(("environment", "program"), PAGES, indirect=["environment"], scope="module")
 def test_sidebar_and_panel_render(environment: Environment, program: str, tmp_path: Path, artifacts: Path) -> None:
     said: list[str] = []
     with (
