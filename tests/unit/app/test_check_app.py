@@ -3,12 +3,13 @@
 import csv
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import nbformat
 import pytest
 
 from educloud_lab.app.check_app import CheckApp, as_json, lines_of
-from educloud_lab.app.checked_notebook import CheckCell, not_judged, portions, read, score
+from educloud_lab.app.checked_notebook import CheckCell, not_judged, not_understood, portions, read, score
 from educloud_lab.domain.errors import BadInputError, NotFoundError
 from educloud_lab.wire import models as wire
 
@@ -228,3 +229,19 @@ def test_two_slots_are_two_rows(run, tmp_path):
     _, said, _ = run("--person=ann", path=path)
     assert "web (db)" in said
     assert "There is no such machine" in said
+
+
+LESSONS = sorted((Path(__file__).parents[3] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_every_check_of_the_lessons_is_understood(path):
+    try:
+        found = read(path)
+    except BadInputError:
+        return  # a notebook without checks
+    assert not_understood(found.cells) == []
+
+
+def test_the_lessons_are_found():
+    assert LESSONS
