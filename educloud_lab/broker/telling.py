@@ -96,8 +96,9 @@ def is_look(operation: str) -> bool:
 
 
 def parameters_of(call: CallSeen) -> dict[str, str]:
-    """Return the parameters without secrets."""
-    return {name: _parameter(name, value) for name, value in list(call.parameters.items())[:MOST_FIELDS]}
+    """Return the parameters without secrets, as they were sent as far as they are told."""
+    told = {name: _parameter(name, value) for name, value in list(call.parameters.items())[:MOST_FIELDS]}
+    return told | ({_OTHERS: LEFT_OUT} if len(call.parameters) > MOST_FIELDS else {})
 
 
 def _parameter(name: str, value: str) -> str:
@@ -105,7 +106,8 @@ def _parameter(name: str, value: str) -> str:
         return f"[user data, {_decoded_length(value)} bytes]"
     if not PARAMETERS.fullmatch(name):
         return LEFT_OUT
-    return _cut(value)
+    # Not brought to single spaces: a command line made from it is to be the same call.
+    return value if value.isprintable() and len(value) <= MOST_LENGTH else f"{_cut(value)} {LEFT_OUT}"
 
 
 def _field(path: str, value: str) -> str:

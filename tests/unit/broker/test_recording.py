@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from educloud_lab.broker.command_lines import aws_line
 from educloud_lab.broker.recording import MOST_CALLS, Recording, Told
 from educloud_lab.broker.telling import answer_of, error_of, parameters_of
 from educloud_lab.domain.job import JobKind
@@ -71,6 +72,18 @@ def test_parameters_are_told_when_they_are_known_to_hold_no_secret():
     assert told["ClientToken"] == "educloud-" + "a" * 50
     assert {told[name] for name in ("KeyMaterial", "Signature", "AWSAccessKeyId", "SomethingNew")} == {"[left out]"}
     assert (told["ImageId"], told["TagSpecification.1.Tag.1.Value"]) == ("emi-1", "Ann's")
+
+
+def test_a_parameter_that_cannot_be_told_whole_says_so_and_has_no_command_line():
+    spaces = {"Tag.1.Key": "a", "Tag.1.Value": "two  spaces "}
+    assert parameters_of(call("CreateTags", spaces)) == spaces
+    for value in ("line\nend", "x" * 301):
+        told = parameters_of(call("CreateTags", {"Tag.1.Key": "a", "Tag.1.Value": value}))
+        assert told["Tag.1.Value"].endswith("[left out]")
+        assert aws_line("CreateTags", told) == ""
+    many = {f"InstanceId.{number}": "i-1" for number in range(1, 99)}
+    assert parameters_of(call("StopInstances", many))["others"] == "[left out]"
+    assert aws_line("StopInstances", parameters_of(call("StopInstances", many))) == ""
 
 
 @pytest.mark.parametrize("value", ["", "not base64 at all!", base64.b64encode(SECRET.encode()).decode()])
