@@ -100,6 +100,9 @@ export function panelChoice(
       ([, value]) => typeof value === 'string' && value !== ''
     )
   ) as Partial<ILabChoice>;
+  if (!given.lab && given.slot === 'main') {
+    delete given.slot; // Not named either: "main" is what CloudPanel() says without being told.
+  }
   if (given.lab && given.lab !== notebook?.lab) {
     notebook = null; // The payload is about another lab than the notebook.
   }

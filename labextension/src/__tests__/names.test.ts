@@ -87,5 +87,8 @@ describe('panelChoice', () => {
 
   it('is none where nothing is named', () => {
     expect(panelChoice({ slot: 'main' }, null)).toBeNull();
+    const second = { lab: 'One', machine_profile: 'tiny', slot: 'second' };
+    expect(panelChoice({ lab: null, slot: 'main' }, second)).toEqual(second);
+    expect(panelChoice({ slot: 'third' }, second)?.slot).toBe('third');
   });
 });
