@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from educloud_lab.domain.errors import ConflictError
+from tests.patience import LIMIT_S
 
 
 @dataclass
@@ -32,7 +33,7 @@ class FakeRunning:
             else:
                 yield piece
         if self.ends_on_interrupt is not None:
-            assert self.stopped.wait(60)
+            assert self.stopped.wait(LIMIT_S)
 
     def interrupt(self):
         self.interrupts += 1
