@@ -234,6 +234,9 @@ class BlockButton {
           trans.__('One line was typed: press Enter there, then come back.')
         );
       }
+    } catch (reason) {
+      console.warn('educloud-lab: nothing was typed.', reason);
+      this._say(trans.__('The terminal did not open; nothing was typed.'));
     } finally {
       this._busy = false;
       this.update();

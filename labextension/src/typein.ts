@@ -16,9 +16,11 @@ export async function typeInto(
   text: string,
   line: number
 ): Promise<Typed> {
+  // The widget takes text only once its screen is there.
   const open = () =>
     tab.gap === 'none' &&
-    tab.terminal?.session.connectionStatus === 'connected';
+    tab.terminal?.session.connectionStatus === 'connected' &&
+    tab.terminal.node.querySelector('textarea') !== null;
   if (!(await until(open, OPENING_MS)) || tab.terminal === null) {
     return 'not-open';
   }

@@ -181,7 +181,7 @@ def test_shell_blocks_are_typed_and_run_only_by_the_person(lab: Lab, page: Page,
     expect(page.locator(".jp-MarkdownCell .cm-editor >> visible=true")).to_have_count(0)
 
     button(page).click()
-    wait_terminal(page, r"\$ echo one$")
+    wait_terminal(page, r"\$ echo one\s*$")
     shot("4-typed")
     (terminal,) = lab.terminals.values()
     assert terminal["typed"] == ["echo one"]
@@ -191,7 +191,7 @@ def test_shell_blocks_are_typed_and_run_only_by_the_person(lab: Lab, page: Page,
     # A shell that takes no pasted lines: one at a time, and none of them runs by itself.
     button(page, 1).click()
     expect(button(page, 1)).to_have_text("Type line 2 of 4")
-    wait_terminal(page, r"\$ echo two$")
+    wait_terminal(page, r"\$ echo two\s*$")
     type_line(page, "")
     wait_terminal(page, "echo two: noted")
     assert all("\r" not in one or one == "\r" for one in lab.terminals.popitem()[1]["typed"])

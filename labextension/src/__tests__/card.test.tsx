@@ -167,7 +167,9 @@ describe('LeaseCard', () => {
 });
 
 describe('Sidebar', () => {
-  const sidebar = () => <Sidebar settings={new FakeSettings()} finder={null} />;
+  const sidebar = () => (
+    <Sidebar settings={new FakeSettings()} finder={null} needs={null} />
+  );
 
   it('offers the machine profiles where there is no lease', async () => {
     const { pressed } = await show([], sidebar);
@@ -185,10 +187,11 @@ describe('Sidebar', () => {
       changed: new FakeSettings().changed as never,
       current: () => ({ lab: 'Networks', machine_profile: 'tiny' }),
       around: () => null,
+      says: () => null,
       asksForCalls: () => false
     };
     const { pressed } = await show([lease()], () => (
-      <Sidebar settings={new FakeSettings()} finder={finder} />
+      <Sidebar settings={new FakeSettings()} finder={finder} needs={null} />
     ));
     fireEvent.click(button('Start a machine for Networks'));
     expect(pressed).toEqual(['claim Networks']);

@@ -1,0 +1,67 @@
+/**
+ * What of a shell block is typed: never a line end at the end, never what cannot be seen.
+ */
+
+import {
+  blockKind,
+  commandsOf,
+  lineAt,
+  PasteMode,
+  typedText
+} from '../shelltext';
+
+test('blocks are told apart by their language', () => {
+  for (const name of ['bash', 'sh', 'Shell', 'zsh']) {
+    expect(blockKind(name)).toBe('shell');
+  }
+  expect(blockKind('console')).toBe('session');
+  expect(blockKind('shell-session')).toBe('session');
+  for (const name of ['', 'python', 'text', 'powershell']) {
+    expect(blockKind(name)).toBeNull();
+  }
+});
+
+test('a line end that would run it is dropped, and everything hidden', () => {
+  expect(typedText('\n  ls -l \r\n\n', 'shell')).toBe('  ls -l');
+  expect(typedText('a\r\nb\rc\n', 'shell')).toBe('a\nb\nc');
+  expect(
+    typedText('ls\x1b[201~\x03\x04; rm\u202e \u200bx\u2028', 'shell')
+  ).toBe('ls[201~; rm x');
+  expect(typedText('\ttab', 'shell')).toBe('\ttab');
+  expect(typedText('\x00\n \n', 'shell')).toBe('');
+});
+
+test.each([
+  ['$ ls\nfile\n$ pwd\n/home', 'ls\npwd'],
+  ['student@web:~$ sudo -i\nroot@web:~# id\nuid=0', 'sudo -i\nid'],
+  ['(venv) ann@host.org:/data/x$ make', 'make'],
+  ['$ for a in 1; do\n> echo $a\n> done\n1', 'for a in 1; do\necho $a\ndone'],
+  ['$ cat x\n$5 is not much', 'cat x'],
+  ['ls\npwd', 'ls\npwd'],
+  [
+    '$ echo a\n> b is output of what was cut\nc\n> d',
+    'echo a\nb is output of what was cut'
+  ]
+])('the commands of the session %j', (session, commands) => {
+  expect(commandsOf(session)).toBe(commands);
+});
+
+test('the shell says whether pasted lines wait for Enter', () => {
+  const mode = new PasteMode();
+  expect(mode.bracketed).toBe(false);
+  mode.take('\x1b[?2004h$ ');
+  expect(mode.bracketed).toBe(true);
+  mode.take('\x1b[?2004l\r\nanswer\r\n\x1b[?20');
+  expect(mode.bracketed).toBe(false);
+  mode.take('04h$ '); // cut in two by the network
+  expect(mode.bracketed).toBe(true);
+  mode.take('\x1b[?1;2004l');
+  expect(mode.bracketed).toBe(false);
+  mode.take('?2004h without an escape');
+  expect(mode.bracketed).toBe(false);
+});
+
+test('one line at a time, tabs as blanks', () => {
+  expect(lineAt('a\n\tb\nc', 1)).toBe('    b');
+  expect(lineAt('a', 3)).toBe('');
+});
