@@ -21,7 +21,7 @@ from educloud_lab.wire import models as wire
 
 _log = logging.getLogger(__name__)
 LIMIT_S: Final = 20.0
-AT_ONCE: Final = 8  # lists of checks of one broker
+AT_ONCE: Final = 32  # lists of checks of one broker; a whole class presses at the same time
 MOST_MACHINES: Final = 2000
 ROOMS: Final = (by_hand, groups, machine, own, ports)
 """Loaded for the evaluators that they register."""
