@@ -114,24 +114,24 @@ def run_cell(
     KeyboardInterrupt
         The kernel was interrupted; the command was stopped.
     """
-    watch = Watch()
+    single = StreamScreen()
+    tell = single.say if len(machines) == 1 else say
+    watch = Watch(tell)
     with options.file() as file:
         readers = [
             Reader(label, options.begin(machine), options.gathered(len(machines), file), watch.notify)
             for label, machine in machines.items()
         ]
-        screens: list[Screen] = (
-            [BlockScreen(reader.label) for reader in readers] if len(readers) > 1 else [StreamScreen()]
-        )
+        screens: list[Screen] = [BlockScreen(reader.label) for reader in readers] if len(readers) > 1 else [single]
         was_seen_through = watch.run(readers, screens)
     results = {reader.label: reader.result for reader in readers if reader.result is not None}
     if len(readers) > 1:
         keep(results)
-        say(words.summary({reader.label: reader.state for reader in readers}))
+        tell(words.summary({reader.label: reader.state for reader in readers}))
     elif results:
         keep(next(iter(results.values())))
     if options.save is not None:
-        say(words.saved(str(options.save), options.save.stat().st_size))
+        tell(words.saved(str(options.save), options.save.stat().st_size))
     if watch.interrupts:
         raise quiet(KeyboardInterrupt(words.INTERRUPTED if was_seen_through else words.ABANDONED))
     if len(readers) > 1:

@@ -166,12 +166,12 @@ class Watch:
 
     Parameters
     ----------
-    readers : not yet started.
-    screens : one for each.
+    tell : says a line of our own.
     clock : seconds that only grow.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, tell: Callable[[str], None] = say, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tell = tell
         self._clock = clock
         self._notes: SimpleQueue[bool] = SimpleQueue()
         self._marked = threading.Event()
@@ -209,6 +209,8 @@ class Watch:
                     return False
             for reader, screen in zip(readers, screens, strict=True):
                 screen.draw(reader.output, reader.state, last=True)
+        while not self._notes.empty():  # one that came with the end still stops "Run all"
+            self.interrupts += self._notes.get()
         return True
 
     def _wait(self, timeout_s: float | None, readers: list[Reader]) -> bool:
@@ -227,7 +229,7 @@ class Watch:
             for reader in readers:
                 reader.let_go()
             return False
-        say(words.INTERRUPTS[self.interrupts - 1])
+        self._tell(words.INTERRUPTS[self.interrupts - 1])
         for reader in readers:
             reader.interrupt()
         return True
