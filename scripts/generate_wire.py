@@ -260,6 +260,8 @@ name replaces one of them. A wrong file is named in the sidebar by file and fiel
 | `idle_limit_min` | minutes without activity until it is put to sleep; at most the time limit; 0 or left out: none |
 | `first_connection_limit_min` | minutes within which somebody must connect; at most the time limit; 0: none |
 | `warn_before_min` | minutes before a limit at which people are warned, at most eight; default `[15, 5, 1]` |
+| `ports` | TCP ports that the front end lets in besides 22, at most 16; default none ([more](lab-metadata.md)) |
+| `retired` | why no new machines are made from it, and what instead; left out: it is in use |
 | `[volume] size_gib` | 1 to 1024 |
 | `[volume] mount_point` | an absolute path of plain characters; default `/data` |
 | `[volume] device` | the device name that the cloud is given; default `/dev/vdf` |

@@ -12,7 +12,17 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.system.browser import type_line, wait_terminal
 from tests.system.conftest import wait_for
-from tests.system.lab_page import Lab, fresh_page, open_page, serve, shooter, show_sidebar, toasts, without_kernel
+from tests.system.lab_page import (
+    Lab,
+    execute,
+    fresh_page,
+    open_page,
+    serve,
+    shooter,
+    show_sidebar,
+    toasts,
+    without_kernel,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -40,13 +50,13 @@ print("no shell")
 
 def put(lab: Lab, name: str, needs: Any, *texts: str) -> Path:
     """Write a notebook; without texts it has one of each kind of block."""
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"cell_type": "markdown", "id": f"m{index}", "metadata": {}, "source": text}
         for index, text in enumerate(texts or (TEXT,))
     ]
     cells.append(
         {"cell_type": "code", "id": "c1", "metadata": {}, "source": "", "outputs": [], "execution_count": None}
-    )  # type: ignore[dict-item] # a code cell has more
+    )
     metadata = {} if needs is None else {"educloud": needs}
     path = lab.root / name
     path.write_text(json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}))
@@ -112,7 +122,7 @@ def test_a_notebook_that_cannot_be_served_is_explained_and_offered_once(
     )
     start = sidebar.get_by_role("button", name="Start a machine for Lost")
     expect(start).to_have_attribute("aria-disabled", "true")
-    page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', { path })", "odd.ipynb")
+    execute(page, "docmanager:open", path="odd.ipynb")
     expect(sidebar.locator(".educloud-needs [data-code='not-a-table']")).to_be_visible()
     shot("2-odd")
     assert not [one for one in lab.requests if one.startswith("claim")]
@@ -161,9 +171,9 @@ def test_needs_are_edited_in_the_property_inspector(lab: Lab, page: Page, shot: 
     expect(form.get_by_text("Not saved.")).to_have_count(0)
     del whole["ports"]
     wait_for("ports to be cleared", lambda: metadata(page) == whole | {"minutes": 30})
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    saved = lambda: json.loads(file.read_text())["metadata"].get("educloud")  # noqa: E731 - asked in two places
-    wait_for("the file to be saved", lambda: saved() == whole | {"minutes": 30})
+    execute(page, "docmanager:save")
+    written = whole | {"minutes": 30}
+    wait_for("the file to be saved", lambda: json.loads(file.read_text())["metadata"].get("educloud") == written)
     form.get_by_role("button", name="Remove all of it").click()
     wait_for("all to be cleared", lambda: metadata(page) is None)
 
@@ -199,7 +209,7 @@ def test_shell_blocks_are_typed_and_run_only_by_the_person(lab: Lab, page: Page,
     # One that says that it takes them: all at once, as one piece, on whatever line it was left.
     type_line(page, "pieces")
     put(lab, "again.ipynb", NEEDS, TEXT.partition("```python")[0])
-    page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', { path })", "again.ipynb")
+    execute(page, "docmanager:open", path="again.ipynb")
     without_kernel(page)
     button(page, 1).click()
     wait_terminal(page, r"echo \$n")
