@@ -13,7 +13,8 @@ export function addTab(
   options: Parameters<JupyterFrontEnd.IShell['add']>[2]
 ): void {
   shell.add(widget, area, options);
-  if (!widget.parent) {
+  // JupyterLab adds what comes before its layout later, and always has a main area.
+  if (area === 'down' && !widget.parent) {
     shell.add(widget, 'right', options);
   }
 }
