@@ -15,7 +15,16 @@ import time
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
-BENCHES = ("start.py", "eight.py", "cloud_calls.py", "reconcile.py", "starts.py", "cloud_api.py", "terminal.py")
+BENCHES = (
+    "start.py",
+    "eight.py",
+    "cloud_calls.py",
+    "reconcile.py",
+    "starts.py",
+    "cloud_api.py",
+    "terminal.py",
+    "vm.py",
+)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""A Jupyter server extension for the bench: our terminals with one fixed grant, without a broker or a cloud."""
+"""A Jupyter server extension for the bench: our terminals and runs with fixed grants, without a broker or a cloud."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from educloud_lab.adapters.ssh import AsyncsshAuthority, AsyncsshShell
 from educloud_lab.domain.errors import NotFoundError
 from educloud_lab.ports.shell import Grant
 from educloud_lab.server.connections import MachineConnections
+from educloud_lab.server.routes import rules
+from educloud_lab.server.running import SETTING, RunService
 from educloud_lab.server.terminals import TerminalService, terminal_routes
 
 LEASE = "bench"
@@ -26,12 +28,12 @@ class FixedBroker:
         self._authority = AsyncsshAuthority()
 
     async def grant(self, person, lease_id):
-        if lease_id != LEASE:
+        if not lease_id.startswith(LEASE):  # several leases are several connections
             raise NotFoundError("There is no such machine.")
         key = self._authority.new_key_pair()
         now = datetime.now(UTC)
         return Grant(
-            lease_id=LEASE,
+            lease_id=lease_id,
             generation=1,
             user=self._machine["user"],
             principal=PRINCIPAL,
@@ -60,8 +62,11 @@ def _jupyter_server_extension_points():
 
 
 def _load_jupyter_server_extension(app):
-    service = TerminalService(MachineConnections(FixedBroker(), AsyncsshShell()), person="bench")
+    connections = MachineConnections(FixedBroker(), AsyncsshShell())
+    service = TerminalService(connections, person="bench")
+    app.web_app.settings[SETTING] = RunService(connections, person="bench")
     base = re.escape(app.base_url)
     app.web_app.add_handlers(
         ".*$", [(base + pattern, handler, kwargs) for pattern, handler, kwargs in terminal_routes(service)]
     )
+    app.web_app.add_handlers(".*$", rules(app.base_url))

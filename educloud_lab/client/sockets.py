@@ -51,7 +51,6 @@ class WorkSocket:
         self._silent = True
         self._rests = False
         self._timer: asyncio.TimerHandle | None = None
-        self._is_used = False
 
     @property
     def is_open(self) -> bool:
@@ -82,7 +81,7 @@ class WorkSocket:
 
     def rest(self) -> None:
         """Keep it for the next piece of work."""
-        self._is_used = self._silent = self._rests = True
+        self._silent = self._rests = True
         self._pool.keep(self._key, self)
         self._timer = asyncio.get_running_loop().call_later(REST_S, self._tire)
 
@@ -109,7 +108,7 @@ class WorkSocket:
 
     def _gone(self, error: ConnectionClosed) -> EducloudError:
         closing = error.rcvd
-        if self._is_used and self._silent and closing is not None and closing.code == _POLITE:
+        if self._silent and closing is not None and closing.code == _POLITE:
             return RestedTooLongError("The server ended a connection that was not used for long.")
         reason = f": {closing.reason}" if closing is not None and closing.reason else "."
         return ServerUnreachableError(
