@@ -211,7 +211,9 @@ def test_shell_blocks_are_typed_and_run_only_by_the_person(lab: Lab, page: Page,
     put(lab, "again.ipynb", NEEDS, TEXT.partition("```python")[0])
     execute(page, "docmanager:open", path="again.ipynb")
     without_kernel(page)
-    button(page, 1).click()
+    again = page.locator(".jp-NotebookPanel >> visible=true").last
+    expect(again.locator(".educloud-typein")).to_have_count(2)
+    again.locator(".educloud-typein button").nth(1).click()
     wait_terminal(page, r"echo \$n")
     typed = lab.terminals.popitem()[1]["typed"][-1]
     assert typed == "\x1b[200~echo two\rfor n in 1 2; do\r  echo $n\rdone\x1b[201~"
