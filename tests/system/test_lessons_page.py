@@ -49,12 +49,14 @@ def code(page: Page) -> list[dict[str, Any]]:
 
 def open_lesson(page: Page, server: JupyterLab, name: str) -> None:
     """Open it, and select its first code cell as a person does: by a click."""
-    open_lab(page, server.url, server.token, path=f"lab/tree/{name}")
+    open_lab(
+        page, server.url, server.token, path=f"lab/workspaces/lesson-{name[:2]}/tree/{name}"
+    )  # or the last one is there too
     # JupyterLab asks for a kernel when its list came late, and lays the question over what is pressed.
     question = page.locator(".jp-Dialog")
     page.add_locator_handler(question, lambda: page.locator(".jp-Dialog .jp-mod-accept").click())
     expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=LONG_MS)
-    page.get_by_text("from educloud_lab import CloudPanel").first.click()
+    page.get_by_text("from educloud_lab import CloudPanel").locator("visible=true").first.click()
 
 
 def run_on(page: Page, times: int) -> None:
@@ -88,7 +90,7 @@ def test_the_first_lesson(server: JupyterLab, browser_path: str, tmp_path: Path,
     with chromium(browser_path, tmp_path / "profile") as page:
         open_lesson(page, server, FIRST)
         run_on(page, 1)
-        panel = page.locator(".jp-OutputArea .educloud-LeaseCard").first
+        panel = page.locator(".jp-OutputArea .educloud-LeaseCard >> visible=true").first
         expect(panel).to_be_visible(timeout=LONG_MS)
         press(panel, "Start")
         server.wait_phase(metadata(FIRST)["lab"], "ready")
@@ -127,7 +129,7 @@ def test_a_lesson_with_work_by_hand(
     with chromium(browser_path, tmp_path / "profile") as page:
         open_lesson(page, server, name)
         run_on(page, 1)
-        panel = page.locator(".jp-OutputArea .educloud-LeaseCard").first
+        panel = page.locator(".jp-OutputArea .educloud-LeaseCard >> visible=true").first
         expect(panel).to_be_visible(timeout=LONG_MS)
         press(panel, "Start")
         run = run_all(page, name)
