@@ -184,7 +184,23 @@ wait "$__educloud_supervisor"
 exit "$__educloud_status"
 """
 
-_BEFORE: Final = "__educloud_nonce=$4\n" + READ + _MARK + _SUPERVISE
+# An sshd that was itself begun in the background of a script ignores SIGINT, and so does all that it begins: a shell
+# cannot change that for itself, coreutils' env can.
+_HEED: Final = r"""
+while read -r __educloud_first __educloud_second; do
+  case $__educloud_first in SigIgn:) break ;; esac
+done </proc/self/status
+case $__educloud_second in
+*[2367abef])
+  if [ -z "$EDUCLOUD_HEEDS" ] && env --default-signal=INT true 2>/dev/null; then
+    case $0 in bash) set -- --norc --noprofile -c "$7" "$0" "$@" ;; *) set -- -c "$7" "$0" "$@" ;; esac
+    exec env --default-signal=INT,QUIT EDUCLOUD_HEEDS=yes "$0" "$@"
+  fi
+  ;;
+esac
+unset EDUCLOUD_HEEDS
+"""
+_BEFORE: Final = _HEED + "__educloud_nonce=$4\n" + READ + _MARK + _SUPERVISE
 CHILD: Final = _KEEP + _NO_INPUT + _CLEAN
 """What is done in the script's own shell before it: $5 and $6 as above."""
 
@@ -192,7 +208,7 @@ CHILD: Final = _KEEP + _NO_INPUT + _CLEAN
 def command(shell: str, *, nonce: str, folder: str | None, keep: str | None) -> list[str]:
     """Return the program that runs a script, which comes as `script_input`."""
     plain = ["--norc", "--noprofile"] if shell == "bash" else []
-    return [shell, *plain, "-c", _LINE_1, shell, _BEFORE, CHILD, _AFTER, nonce, folder or "", keep or ""]
+    return [shell, *plain, "-c", _LINE_1, shell, _BEFORE, CHILD, _AFTER, nonce, folder or "", keep or "", _LINE_1]
 
 
 def script_input(script: str, environment: Mapping[str, str]) -> bytes:
