@@ -191,7 +191,9 @@ def _panels(source: str, number: int, needs: Needs | None) -> Iterator[Told]:
         name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
         if not isinstance(node, ast.Call) or name not in ("CloudPanel", "machine", "ensure"):
             continue
-        given = {key.arg: key.value.value for key in node.keywords if key.arg and isinstance(key.value, ast.Constant)}
+        given: dict[str, Any] = {
+            key.arg: key.value.value for key in node.keywords if key.arg and isinstance(key.value, ast.Constant)
+        }
         order = ("lab", "machine_profile", "slot")
         given |= {word: one.value for word, one in zip(order, node.args, strict=False) if isinstance(one, ast.Constant)}
         for word in ("lab", "machine_profile"):
@@ -201,7 +203,7 @@ def _panels(source: str, number: int, needs: Needs | None) -> Iterator[Told]:
                     "names-differ",
                     "warning",
                     number,
-                    f"{name} names the {word.replace('_', ' ')} '{given[word]}'; the metadata says '{meant}'.",
+                    f"{name} names the {word.replace('_', ' ')} '{given[word]!s}'; the metadata says '{meant}'.",
                     "Leave the names out of the code: they are taken from the metadata.",
                 )
 
