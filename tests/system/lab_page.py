@@ -72,7 +72,18 @@ def serve(folder: Path, program: str, *, fake: bool) -> Iterator[Lab]:
 @contextmanager
 def serve_in(folder: Path, program: str, bin_folder: Path) -> Iterator[Lab]:
     """Run the JupyterLab or Notebook 7 of another environment, with whatever is installed there."""
-    yield from _serve(folder, program, bin_folder, {}, {"PYTHONPATH": "", "EDUCLOUD_WARM": "off"})
+    try:
+        yield from _serve(folder, program, bin_folder, {}, {"PYTHONPATH": "", "EDUCLOUD_WARM": "off"})
+    finally:  # the broker has started a local cloud, which outlives it
+        subprocess.run(
+            [str(bin_folder / "python"), "-m", "educloud_lab", "cloud", "reset", "--yes"],
+            env=os.environ | {"PYTHONPATH": "", "EDUCLOUD_HOME": str(folder / "educloud")},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=240,
+        )
 
 
 def _serve(
