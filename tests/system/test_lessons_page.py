@@ -132,6 +132,8 @@ def test_a_lesson_with_work_by_hand(
         panel = page.locator(".jp-OutputArea .educloud-LeaseCard >> visible=true").first
         expect(panel).to_be_visible(timeout=LONG_MS)
         press(panel, "Start")
+        # Keys go to what was clicked last: back to the cells.
+        page.get_by_text("connect().machine(").locator("visible=true").first.click()
         run = run_all(page, name)
         checks_passed(run)
         assert server.lease(lab)["phase"] == "asleep"
