@@ -28,6 +28,7 @@ from educloud_lab.domain.errors import EducloudError
 from educloud_lab.server.base import LAST_ASKED
 from educloud_lab.server.desk import SETTING as DESK
 from educloud_lab.server.run import OPEN_SOCKETS
+from educloud_lab.server.socket import SETTING as STATE_SOCKETS
 
 if TYPE_CHECKING:
     from educloud_lab.app.desk import BrokerDesk
@@ -64,14 +65,18 @@ class BrokerServer(ServerApp):
         """Look for no other extensions."""
 
     def write_server_info_file(self) -> None:
-        """Write the run file where scripts look for it, and nowhere else."""
+        """Write the run file where scripts look for it, and nowhere else; from then on look whether anybody asks."""
+        self.announce()
+        self._watch = asyncio.ensure_future(self.until_idle(), loop=self.io_loop.asyncio_loop)  # type: ignore[attr-defined]
+
+    def announce(self) -> None:
+        """Write the run file."""
         told = {"pid": os.getpid(), "token": self.identity_provider.token, "version": __version__}
         path = self.where.run_file.with_suffix(f".{os.getpid()}")
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(told, file)
         path.replace(self.where.run_file)
-        self._watch = asyncio.ensure_future(self._until_idle(), loop=self.io_loop.asyncio_loop)  # type: ignore[attr-defined]
 
     def remove_server_info_file(self) -> None:
         """Remove the run file, unless it is another broker's by now. Repeatable."""
@@ -82,18 +87,24 @@ class BrokerServer(ServerApp):
     def write_browser_open_files(self) -> None:
         """Write none: no browser comes here."""
 
-    async def _until_idle(self) -> None:
-        await self._idle_for(self.idle_s, min(5.0, self.idle_s / 4))
-        self.log.info("Nobody has asked for %g s; ending.", self.idle_s)
-        self.remove_server_info_file()
-        await self._idle_for(FAREWELL_S, FAREWELL_S / 4)
+    async def until_idle(self) -> None:
+        """End when nobody has asked for long. Who asks during the farewell keeps it, and others find it again."""
+        while True:
+            await self._idle_for(self.idle_s)
+            self.log.info("Nobody has asked for %g s; ending.", self.idle_s)
+            self.remove_server_info_file()
+            await asyncio.sleep(FAREWELL_S)
+            if await self._is_idle(FAREWELL_S):
+                break
+            self.log.info("Somebody has asked after all; going on.")
+            self.announce()
         self.stop()
 
-    async def _idle_for(self, for_s: float, period_s: float) -> None:
+    async def _idle_for(self, for_s: float) -> None:
         while True:
-            await asyncio.sleep(period_s)
             if await self._is_idle(for_s):
                 return
+            await asyncio.sleep(min(5.0, for_s / 4))
 
     async def _is_idle(self, for_s: float) -> bool:
         settings = self.web_app.settings
@@ -102,6 +113,8 @@ class BrokerServer(ServerApp):
         if (datetime.now(UTC) - last).total_seconds() < for_s or extensions.any_activity():
             return False
         if settings.get(OPEN_SOCKETS):  # a command runs; one that has ended closes its socket after a while
+            return False
+        if settings.get(STATE_SOCKETS):  # a script follows what becomes of its machines
             return False
         desk: BrokerDesk = settings[DESK]
         return not desk.ready() or not await self._at_work(desk)
@@ -113,6 +126,9 @@ class BrokerServer(ServerApp):
             snapshot = await broker.snapshot(desk.person)
         except EducloudError as error:  # a broker that cannot read its store is of no use to anybody
             self.log.warning("The broker cannot say what it is doing: %s", error)
+            return False
+        except Exception:  # whatever its fault is: a broker that is never ended again would be worse
+            self.log.exception("The broker cannot say what it is doing")
             return False
         return any(lease.job is not None and lease.job.in_flight for lease in snapshot.leases)
 

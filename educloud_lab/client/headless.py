@@ -151,7 +151,7 @@ def ensure() -> Server:
         if (found := _announced(where)) is not None:
             return found
         _end_other_version(where)
-        return _start(where)
+        return _living(where) or _start(where)
 
 
 def _start(where: Place) -> Server:
@@ -199,6 +199,25 @@ def _start(where: Place) -> Server:
         kept="Machines and volumes do not depend on it.",
         next_step=f"Its log is {where.log}. {_NEXT}",
     )
+
+
+def _living(where: Place) -> Server | None:
+    """Return the one that lives without being announced, once it is; None as soon as none lives.
+
+    It says farewell after nobody asked for long (and stays when somebody does), or was begun by hand just now.
+    """
+    end = time.monotonic() + START_S
+    while is_locked(where.life):
+        if (found := _announced(where)) is not None:
+            return found
+        if time.monotonic() >= end:
+            raise BrokerStartError(
+                f"A broker for scripts runs, but neither answered nor ended within {START_S:.0f} s.",
+                kept="Machines and volumes do not depend on it.",
+                next_step=f"Its log is {where.log}; end its process (`educloud broker`), then try again. {_NEXT}",
+            )
+        time.sleep(POLL_S)
+    return None
 
 
 def _announced(where: Place) -> Server | None:

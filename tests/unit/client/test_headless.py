@@ -1,11 +1,13 @@
 """Where the broker for scripts is looked for, and what it is not given."""
 
+import fcntl
 import os
 import socket
 import stat
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -141,6 +143,56 @@ def test_a_python_that_cannot_be_started(environ, monkeypatch, capsys):
         headless.ensure()
     assert "EDUCLOUD_URL" in caught.value.next_step
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.fixture
+def living(environ, monkeypatch):
+    """A broker that lives and is not announced; what happens while it is waited for is put into the list."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    where, happens, now = place(), [], [0.0]
+    where.life.touch()
+
+    def sleep(seconds):
+        now[0] += seconds
+        if happens:
+            happens.pop(0)()
+
+    monkeypatch.setattr(headless, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    with where.life.open("ab") as life:
+        fcntl.flock(life, fcntl.LOCK_EX)
+        yield where, life, happens
+
+
+def test_one_that_is_ending_by_itself_is_waited_for_before_another_is_started(living, monkeypatch):
+    _, life, happens = living
+    happens += [lambda: None, life.close]
+    started = Server("http://localhost/", "new", "/s", "/log")
+
+    def start(where):
+        assert not happens, "it lived still"
+        return started
+
+    monkeypatch.setattr(headless, "_start", start)
+    assert headless.ensure() is started
+
+
+def test_one_that_stays_after_all_is_taken(living, monkeypatch):
+    where, _, happens = living
+    monkeypatch.setattr(headless, "_start", lambda where: pytest.fail("there is one"))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(where.socket))
+        listening.listen()
+        happens += [lambda: announce(where)]
+        assert headless.ensure().token == "t0k"
+
+
+def test_one_that_neither_answers_nor_ends(living, monkeypatch):
+    monkeypatch.setattr(headless, "_start", lambda where: pytest.fail("there is one"))
+    with pytest.raises(BrokerStartError, match="neither answered nor ended") as caught:
+        headless.ensure()
+    assert caught.value.kept
+    assert "broker.log" in caught.value.next_step
 
 
 def test_only_what_was_certainly_not_received_is_sent_again(monkeypatch):
