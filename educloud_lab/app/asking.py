@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, ClassVar
 
-from educloud_lab.app.command import StrictCommand, complain
+from educloud_lab.app.command import INTERRUPTED, StrictCommand, complain
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
@@ -35,6 +35,9 @@ class AskingCommand(StrictCommand):
         except EducloudError as error:
             complain(f"{self.typed}: {error}")
             self.exit(1)
+        except KeyboardInterrupt:
+            complain(f"{self.typed}: interrupted. What was asked before goes on by itself; `educloud status` shows it.")
+            self.exit(INTERRUPTED)
 
     def find(self) -> Server:
         """Return the server to ask.

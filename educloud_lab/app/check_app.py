@@ -93,13 +93,22 @@ class CheckApp(AskingCommand):
         super().start()
 
     def ask(self, client: Client) -> None:
-        """Check and print; 1 when nobody was there to be checked."""
+        """Check and print; 1 when nobody was there to be checked, or the file could not be written."""
         rows = self._rows(client)
-        if self.csv_file:
-            write_csv(Path(self.csv_file).expanduser(), rows)
         out(as_json(rows) if self.as_json else "\n".join(lines_of(rows)))
+        if self.csv_file and not self._written(rows):
+            self.exit(1)
         if not rows:
             self.exit(1)
+
+    def _written(self, rows: Sequence[Row]) -> bool:
+        path = Path(self.csv_file).expanduser()
+        try:
+            write_csv(path, rows)
+        except OSError as error:
+            complain(f"educloud check: {path} could not be written ({error.strerror}). What was found is above.")
+            return False
+        return True
 
     def _rows(self, client: Client) -> list[Row]:
         machines: dict[tuple[str, str], list[tuple[str, str]]] = {}  # (lab, slot): (person, lease)
@@ -125,7 +134,7 @@ class CheckApp(AskingCommand):
     def _machines(self, client: Client, lab: str) -> list[tuple[str, str, str]]:
         """Return person, slot and lease of the machines that are meant."""
         if not (self.everybody or self.person):
-            snapshot = client.snapshot()
+            snapshot = client.settled()
             return [(snapshot.person, lease.slot, lease.id) for lease in snapshot.leases if lease.lab == lab]
         found = client.lab_machines(lab).machines
         return [

@@ -14,6 +14,9 @@ from traitlets.config.loader import KVArgParseConfigLoader
 NOT_UNDERSTOOD = 2
 """Exit status of a command that was not understood; 1 is for what could not be done."""
 
+INTERRUPTED = 130
+"""Exit status of a command that its person interrupted, as shells count."""
+
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _WITHOUT_VALUE = re.compile(r"argument (?P<option>-\S+): expected one argument")

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from educloud_lab.app.asking import AskingCommand
-from educloud_lab.app.command import NOT_UNDERSTOOD, complain, out, plain
-from educloud_lab.app.machine_app import INTERRUPTED, LAB
+from educloud_lab.app.command import INTERRUPTED, NOT_UNDERSTOOD, complain, out, plain
+from educloud_lab.app.machine_app import LAB
 from educloud_lab.app.work_app import machine_of
 
 if TYPE_CHECKING:

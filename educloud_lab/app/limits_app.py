@@ -72,7 +72,7 @@ class LeaseCommand(AskingCommand):
         from educloud_lab.domain.errors import EducloudError
 
         failed = False
-        snapshot = client.snapshot()
+        snapshot = client.settled()
         for lease in [find_lease(snapshot, wanted) for wanted in self.extra_args]:
             try:
                 lease = self.do(client, lease, snapshot.server_time)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from traitlets import Bool, Float, Unicode
 
 from educloud_lab.app.asking import AskingCommand, find_lease
-from educloud_lab.app.command import NOT_UNDERSTOOD, complain, out, plain
+from educloud_lab.app.command import INTERRUPTED, NOT_UNDERSTOOD, complain, out, plain
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
     from educloud_lab.wire import models as wire
 
-INTERRUPTED = 130
 LAB = "LAB is a lab's name, or the id of one of your machines that `educloud status --json` shows."
 
 
@@ -95,14 +94,16 @@ class StartApp(PhaseCommand):
 
         named = self.profile or os.environ.get("EDUCLOUD_MACHINE_PROFILE", "")
         try:
-            known = find_lease(client.settled(), lab).id if self.slot == "main" else None
+            known = find_lease(client.settled(), lab) if self.slot == "main" else None
         except NotFoundError:
-            if any(lease.lab == lab for lease in client.snapshot().leases):
+            if any(lease.lab == lab for lease in client.settled().leases):
                 raise  # several: it says which
             known = None
-        if known is None or self.profile:
-            known = client.machine(lab, named or None, self.slot).id
-        return client.start(known)
+        if known is None:
+            return client.start(client.machine(lab, named or None, self.slot).id)
+        if self.profile:  # by its own lab and slot: what was typed may be its id
+            client.machine(known.lab, named, known.slot)
+        return client.start(known.id)
 
     def wait(self, client: Client, lease: wire.Lease) -> str:
         """Return where it is."""

@@ -40,7 +40,7 @@ class VolumeCommand(AskingCommand):
     def ask(self, client: Client) -> None:
         """Do it."""
         machine, given = [*self.extra_args, ""][:2]
-        lease = find_lease(client.snapshot(), machine)
+        lease = find_lease(client.settled(), machine)
         out(f"{lease.lab}: {self.do(client, lease, given)}")
 
 
@@ -69,7 +69,7 @@ class ListApp(AskingCommand):
 
     def ask(self, client: Client) -> None:
         """Print."""
-        snapshot = client.snapshot()
+        snapshot = client.settled()
         leases = [find_lease(snapshot, wanted) for wanted in self.extra_args] or snapshot.leases
         for lease in leases:
             for line in lines_of(lease):

@@ -56,7 +56,7 @@ def lease_id_of(client: Client, word: str) -> str:
     """
     from educloud_lab.domain.errors import BadInputError
 
-    leases = client.snapshot().leases
+    leases = client.settled().leases
     if any(lease.id == word for lease in leases):
         return word
     found = [lease for lease in leases if lease.lab == word]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from traitlets import Float, Unicode
 
 from educloud_lab.app.asking import AskingCommand, find_lease
-from educloud_lab.app.command import NOT_UNDERSTOOD, complain
-from educloud_lab.app.machine_app import INTERRUPTED, LAB
+from educloud_lab.app.command import INTERRUPTED, NOT_UNDERSTOOD, complain
+from educloud_lab.app.machine_app import LAB
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client

@@ -32,7 +32,7 @@ class Client:
     def __init__(self):
         self.asked = []
 
-    def snapshot(self):
+    def settled(self):
         return SimpleNamespace(leases=[SimpleNamespace(id="l1", lab="01-first", slot="main")])
 
     def calls(self, lease_id, *, limit):

@@ -110,7 +110,7 @@ class Client:
     def __init__(self):
         self.asked = []
 
-    def snapshot(self):
+    def settled(self):
         lease = type("Lease", (), {"id": "l-ann", "lab": "web", "slot": "main"})
         return type("Snapshot", (), {"person": "ann", "leases": [lease]})
 
@@ -181,6 +181,13 @@ def test_everybody_and_what_is_not_judged_is_no_zero(run, tmp_path):
     assert (by["ann", "web"]["points"], by["ann", "web"]["max_points"]) == ("4.0", "4.0")
     assert (by["ben", "web"]["points"], by["ben", "web"]["judged"]) == ("0.0", "True")
     assert (by["cleo", "web"]["points"], by["cleo", "web"]["judged"]) == ("", "False")
+
+
+def test_a_file_that_cannot_be_written_loses_nothing(run, tmp_path):
+    status, said, err = run("--all", f"--csv={tmp_path / 'nowhere/out.csv'}")
+    assert status == 1
+    assert "ben" in said, "what was found is shown"
+    assert "could not be written" in err
 
 
 def test_some_people_and_one_without_a_machine(run):

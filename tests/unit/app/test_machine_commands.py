@@ -122,6 +122,27 @@ def test_start_of_a_lab_with_several_machines_asks_which():
     assert client.asked == [("start", "l2")]
 
 
+def test_start_of_a_machine_by_its_id_with_a_profile():
+    """An id is no lab's name: a new lab of that name would be made otherwise."""
+    client = FakeClient(lease(), lease(id="l2", slot="left"))
+    run(StartApp, client, "l2", "--profile=debian", "--no-wait")
+    assert client.asked == [("machine", "one", "debian", "left"), ("start", "l2")]
+
+
+@pytest.mark.parametrize("kind", [StartApp, StopApp, StatusApp])
+def test_an_interrupt_before_anything_is_waited_for(kind, monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kind, "find", interrupted)
+    app = kind()
+    app.extra_args = [] if kind is StatusApp else ["one"]
+    with pytest.raises(SystemExit) as caught:
+        app.start()
+    assert caught.value.code == 130
+    assert "goes on by itself" in capsys.readouterr().err
+
+
 def test_stop(capsys):
     client = FakeClient(lease())
     assert run(StopApp, client, "one") == 0

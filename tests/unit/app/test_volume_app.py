@@ -47,6 +47,8 @@ class Asked:
     def snapshot(self):
         return SimpleNamespace(leases=[lease()])
 
+    settled = snapshot
+
     def __getattr__(self, name):
         return lambda *arguments, **named: self.calls.append((name, *arguments, *named.items()))
 

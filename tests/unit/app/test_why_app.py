@@ -14,7 +14,7 @@ T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def client(*leases):
     found = [SimpleNamespace(id=key, lab=lab, slot=slot) for key, lab, slot in leases]
-    return SimpleNamespace(snapshot=lambda: SimpleNamespace(leases=found))
+    return SimpleNamespace(settled=lambda: SimpleNamespace(leases=found))
 
 
 def test_a_machine_is_named_by_its_id_or_by_its_lab():
