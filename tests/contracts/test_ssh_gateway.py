@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -309,10 +310,9 @@ async def page(campus, control):
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    free = await asyncio.start_server(answer, "127.0.0.1", 0)
-    nobody = free.sockets[0].getsockname()[1]
-    free.close()
-    await free.wait_closed()
+    bound = socket.socket()  # nobody listens there, and nobody else comes to do so
+    bound.bind(("127.0.0.1", 0))
+    nobody = bound.getsockname()[1]
     routes = json.loads((campus.folder / "routes.json").read_text())
     routes[f"{MACHINE}:8080"] = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     routes[f"{MACHINE}:8081"] = f"127.0.0.1:{nobody}"
@@ -321,6 +321,7 @@ async def page(campus, control):
     line = f'restrict,port-forwarding,{ports},cert-authority,principals="lease-ab12-g1" {campus.ca.public}'
     await control.put_lines("lease-ab12", [line])
     yield campus.grant()
+    bound.close()
     server.close()
     await server.wait_closed()
 
@@ -380,4 +381,6 @@ async def test_without_a_gateway_the_port_is_asked_directly():
     assert (await knock(grant, port, ask=b"?")).heard == b"220 hello\r\n"
     server.close()
     await server.wait_closed()
-    assert (await knock(grant, port)).way is Way.REFUSED
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        assert (await knock(grant, bound.getsockname()[1])).way is Way.REFUSED

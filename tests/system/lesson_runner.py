@@ -86,7 +86,13 @@ def run_lesson(
     env = os.environ | server.env | {"JPY_SESSION_NAME": str(path)}
     env |= {"EDUCLOUD_URL": server.url, "EDUCLOUD_TOKEN": server.token}
     client = NotebookClient(
-        notebook, kernel_name="python3", timeout=CELL_LIMIT_S, resources={"metadata": {"path": str(server.folder)}}
+        notebook,
+        kernel_name="python3",
+        timeout=CELL_LIMIT_S,
+        startup_timeout=CELL_LIMIT_S,
+        # Its own limit is 4 s, after which the rest of a cell's output is dropped without a word.
+        iopub_timeout=CELL_LIMIT_S,
+        resources={"metadata": {"path": str(server.folder)}},
     )
     run = Run(notebook)
     with client.setup_kernel(env=env):

@@ -134,9 +134,12 @@ def test_the_setting_shows_it_everywhere(lab: Lab, page: Page) -> None:
     folder = lab.root.parent / "settings" / "educloud-lab"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plugin.jupyterlab-settings").write_text('{"showCalls": true}')
-    lab.scene(scene="ready", calls=5)
-    open_page(page, lab)
-    expect(box(page)).to_have_count(1)
-    box(page).locator("> summary").click()
-    expect(box(page)).to_contain_text("Start, done")
-    wait_for("the accounts to be asked for", lambda: asked(lab) >= 1)
+    try:
+        lab.scene(scene="ready", calls=5)
+        open_page(page, lab)
+        expect(box(page)).to_have_count(1)
+        box(page).locator("> summary").click()
+        expect(box(page)).to_contain_text("Start, done")
+        wait_for("the accounts to be asked for", lambda: asked(lab) >= 1)
+    finally:
+        (folder / "plugin.jupyterlab-settings").unlink()  # the server is the other test's too

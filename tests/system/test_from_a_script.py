@@ -75,8 +75,16 @@ def end(runtime: Path, number: int) -> int:
     for pid in found:
         process = psutil.Process(pid)
         os.kill(pid, number)
-        until(lambda process=process: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+        until(lambda process=process: is_over(process))
     return found[0] if found else 0
+
+
+def is_over(process: psutil.Process) -> bool:
+    """Whether it has ended, also when it ends just now."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_terminal_and_a_script(alone: Bench, tmp_path: Path) -> None:

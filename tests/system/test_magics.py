@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager
 
+from educloud_lab.notebook.magics_screen import BYTES_PER_S
 from tests.patience import until
 from tests.system.conftest import Bench, JupyterLab
 
@@ -159,8 +160,10 @@ def test_folder_and_environment_are_kept_if_asked(kernel: Kernel) -> None:
 
 
 def test_megabytes_of_output_are_a_head_and_a_tail(kernel: Kernel) -> None:
+    begun_s = time.monotonic()
     done = kernel.good("%%vm --save all.txt\nyes 0123456789abcdef | head -n 500000; echo the end")
-    assert done.size_bytes < 4_000_000  # of 8.5 MB; what is replaced in place is sent anew
+    # What is replaced in place is sent anew: the longer it takes on a slow computer, the oftener, within its budget.
+    assert done.size_bytes < 1.2 * BYTES_PER_S * (time.monotonic() - begun_s + 2)
     head, (tail,) = done.text(), done.displays
     assert head.startswith("0123456789abcdef\n" * 100)
     assert "left out" in tail
@@ -177,7 +180,7 @@ def test_the_kernels_interrupt_stops_it_there(kernel: Kernel) -> None:
         "\x1b[31mKeyboardInterrupt\x1b[0m: Interrupted: the command was stopped on the machine."
     ]
     assert "never" not in done.text()
-    assert kernel.good("%vm pgrep -f '[s]leep 4711' || echo gone").text() == "gone\n"
+    until(lambda: kernel.good("%vm pgrep -f '[s]leep 4711' || echo gone").text() == "gone\n", period_s=0.2)
     assert kernel.good("1 + 1").reply["status"] == "ok"
 
 
@@ -214,7 +217,7 @@ def test_in_the_background(kernel: Kernel) -> None:
     until(lambda: "\nworking" in kernel.good(f"%vm_jobs output {job}").text(), "it to begin", period_s=0.2)
     assert "ended" in kernel.good(f"%vm_jobs stop {job}").text()
     assert "ended" in kernel.good(f"%vm_jobs wait {job}").text()
-    assert kernel.good("%vm pgrep -f '[s]leep 4712' || echo gone").text() == "gone\n"
+    until(lambda: kernel.good("%vm pgrep -f '[s]leep 4712' || echo gone").text() == "gone\n", period_s=0.2)
 
 
 def test_what_a_page_gets_holds_no_address_and_no_token(kernel: Kernel, server: JupyterLab) -> None:
