@@ -7,6 +7,7 @@ same server, by a socket of the kernel's own.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ipywidgets import DOMWidget
@@ -122,13 +123,15 @@ class CloudPanel(Followed, DOMWidget):  # type: ignore[misc]  # ipywidgets ships
 
     async def ready(self, timeout_s: float = 300.0) -> Machine:
         """Do the same for ``ready`` without holding the kernel: ``await panel.ready()``."""
+        # In threads: to find the machine, a broker that is being started is waited for.
+        machine = await asyncio.to_thread(lambda: self.machine)
         try:
-            return await self.machine.ready(timeout_s)
+            return await machine.ready(timeout_s)
         finally:
-            self._look()
+            await asyncio.to_thread(self._look)
 
     def lease(self) -> wire.Lease:
-        """Ask the server once and return the lease.
+        """Ask the server and return the lease; while its broker is being started, wait for it.
 
         Raises
         ------
@@ -136,11 +139,13 @@ class CloudPanel(Followed, DOMWidget):  # type: ignore[misc]  # ipywidgets ships
             No lab was given, and the notebook names none.
         NotFoundError
             The machine was never asked for.
+        EducloudError
+            There is no server, or no broker in it: why, and what to do.
         """
         from educloud_lab.domain.errors import NotFoundError
 
         client = self._asker()
-        snapshot = client.snapshot()
+        snapshot = client.settled()
         lab, slot = self._which(client)
         self._take(snapshot, client)
         found = pick(snapshot, lab, slot)

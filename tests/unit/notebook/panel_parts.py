@@ -54,12 +54,18 @@ class FakeClient:
         self.server = Server("http://127.0.0.1:1/", "t")
         self.closed = threading.Event()
         self.asked = []
+        self.threads = []
         self.metadata = wire.LabNeeds(lab="one", machine_profile="tiny")
 
     def snapshot(self):
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
+        return answer
+
+    def settled(self):
+        while not (answer := self.snapshot()).version:
+            pass
         return answer
 
     def needs(self):
@@ -69,6 +75,7 @@ class FakeClient:
 
     def machine(self, *which):
         self.asked.append(which)
+        self.threads.append(threading.current_thread())
         return FakeMachine(self, which)
 
     def close(self):

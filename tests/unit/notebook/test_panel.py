@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 
 import pytest
@@ -98,6 +99,19 @@ def test_asking_once(client):
     assert (panel.state, panel.address, panel.headline) == ("ready", "172.16.0.9", "Ready")
     panel.close()
     assert client.closed.is_set()
+
+
+def test_a_broker_that_is_being_started_says_nothing_about_machines(client):
+    client.answers = [snapshot(version=0, lab="none of them is known yet"), snapshot()]
+    assert CloudPanel("one", "tiny").lease().id == "l1"
+
+
+async def test_waiting_in_a_cell_leaves_the_loop_free_from_the_first_request_on(client):
+    panel = CloudPanel("one", "tiny")
+    await panel.ready(timeout_s=7)
+    assert client.asked[-1] == "ready 7"
+    assert threading.current_thread() not in client.threads
+    assert panel.state == "ready"
 
 
 def test_a_machine_that_was_never_asked_for(client):
