@@ -92,7 +92,7 @@ class Machine:
         return self
 
     def wait(self, phase: str = "ready", timeout_s: float = 300.0, *, progress: rules.Progress | None = None) -> Self:
-        """Return once it is in a phase (``ready``, ``asleep``, ``off``).
+        """Return once it is in a phase (``ready``, ``asleep``, ``off``; for ``asleep`` also when it is ``off``).
 
         Parameters
         ----------

@@ -104,7 +104,7 @@ def machine(needs: wire.LabNeeds | None, lab: str | None, machine_profile: str |
 
 
 def wait(lease_id: str, phase: str, timeout_s: float, progress: Progress | None) -> Plan[wire.Lease]:
-    """Return the lease once it is in a phase.
+    """Return the lease once it is in a phase; one that is off is as good as asleep: nothing runs.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def wait(lease_id: str, phase: str, timeout_s: float, progress: Progress | None)
 
     def there(found: wire.Lease) -> bool:
         nonlocal was_wanted
-        if found.phase is wanted:
-            return True
+        if found.phase is wanted or (wanted is wire.Phase.ASLEEP and found.phase is wire.Phase.OFF):
+            return True  # where there is no machine (any more), none is going to be asleep
         _no_trouble(found)
         heads_for = _heads_for(wanted, found)
         if was_wanted and not heads_for:

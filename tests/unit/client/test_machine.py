@@ -240,6 +240,15 @@ def test_a_wait_ends_when_somebody_wants_something_else(clock):
         server.machine().wait("asleep")
 
 
+def test_what_is_off_is_as_good_as_asleep(clock):
+    """A machine that never ran, or that is deleted meanwhile, would be waited for until the time is over."""
+    off = lease("off", target="stopped", status="new")
+    FakeServer(snapshot=snapshot(off)).machine().wait("asleep")
+    assert clock.now == 0
+    deleting = lease("deleting", target="deleted", status="deleting")
+    FakeServer(snapshot=[snapshot(deleting), snapshot(off)]).machine().wait("asleep", timeout_s=3)
+
+
 def test_a_wait_for_a_start_that_somebody_makes_meanwhile(clock):
     server = FakeServer(snapshot=[snapshot(lease("off")), snapshot(lease("starting")), snapshot(lease())])
     server.machine().wait()
