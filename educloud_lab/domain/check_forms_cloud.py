@@ -65,7 +65,7 @@ SECURITY_GROUPS: Final = (
         place=Place.CLOUD,
         example="the group allows only 22",
         more=("the group allows only 22 and 80",),
-        about="The security groups of your machine let TCP and UDP in at exactly these ports; ping is let be.",
+        about="Your machine's security groups let TCP in at each of these ports and nothing elsewhere; ping is let be.",
     ),
     Form(
         name="group-allows",

@@ -23,11 +23,13 @@ class Guest:
 
     def __init__(self, path, shell):
         self.path, self.shell = path, shell
-        for name in ("sys/block/vdb", "sys/block/vda", "proc", "etc", "run", "bin"):
+        for name in ("sys/block/vdb/vdb1", "sys/block/vda", "proc/self", "etc", "run", "bin"):
             (path / name).mkdir(parents=True)
         (path / "sys/block/vda/serial").write_text("system\n")
         (path / "sys/block/vdb/serial").write_text(SERIAL)
-        (path / "proc/mounts").write_text("/dev/vda / ext4 rw 0 0\n/dev/vdb /data ext4 rw 0 0\n")
+        for disk, number in (("vda", "254:0"), ("vdb", "254:16"), ("vdb/vdb1", "254:17")):
+            (path / "sys/block" / disk / "dev").write_text(f"{number}\n")
+        self.mounts("254:0 / / rw - ext4 /dev/vda rw", "254:16 / /data rw,noatime shared:1 - ext4 /dev/vdb rw")
         (path / "etc/passwd").write_text(f"root:x:0:0::/root:/bin/sh\nstudent:x:1000:1000:S:{path}/home:/bin/sh\n")
         (path / "home").mkdir()
         if shell == "busybox":
@@ -36,6 +38,10 @@ class Guest:
             self.command = [shutil.which("busybox"), "sh"]
         else:
             self.command = [shutil.which(shell)]
+
+    def mounts(self, *lines):
+        numbered = [f"{20 + number} 1 {line}\n" for number, line in enumerate(lines)]
+        (self.path / "proc/self/mountinfo").write_text("".join(numbered))
 
     @property
     def tools(self):
@@ -121,11 +127,24 @@ def test_what_is_mounted_where_and_from_which_disk(guest):
     assert guest.mounted("/", SERIAL)["same"] == "no"
     assert guest.mounted("/mnt", SERIAL) == {"disk": "vdb", "source": "-", "type": "-", "same": "no"}
     assert guest.mounted("/mnt", "other") == {"disk": "none", "source": "-", "type": "-", "same": "no"}
-    (guest.path / "proc/mounts").write_text("/dev/vdb1 /data ext4 rw 0 0\n")
+    guest.mounts("254:17 / /data rw - ext4 /dev/vdb1 rw")
     assert guest.mounted("/data", SERIAL)["same"] == "yes"
-    (guest.path / "proc/mounts").write_text("/dev/vdb /data ext4 rw 0 0\ntmpfs /data tmpfs rw 0 0\n")
+    guest.mounts("254:16 / /data rw - ext4 /dev/disk/by-label/mine rw")
+    assert guest.mounted("/data", SERIAL)["same"] == "yes"  # busybox's mount names it as it was asked for
+    guest.mounts("254:16 / /data rw - ext4 /dev/vdb rw", "0:40 / /data rw - tmpfs tmpfs rw")
     assert guest.mounted("/data", SERIAL)["same"] == "no"  # covered
-    (guest.path / "proc/mounts").write_text("/dev/vdbb /data ext4 rw 0 0\n")
+    guest.mounts("254:32 / /data rw - ext4 /dev/vdbb rw")
+    assert guest.mounted("/data", SERIAL)["same"] == "no"
+    guest.mounts("0:41 /sub /data rw - btrfs /dev/vdb rw")
+    assert guest.mounted("/data", SERIAL)["same"] == "yes"
+
+
+def test_a_mount_that_only_names_the_disk_is_not_from_it(guest):
+    # fusermount lets anybody choose the name, and a tmpfs takes any.
+    for line in ("0:42 / /data rw - fuse.sshfs /dev/vdb rw", "0:43 / /data rw - tmpfs /dev/vdb rw"):
+        guest.mounts(line)
+        assert guest.mounted("/data", SERIAL)["same"] == "no"
+    guest.mounts("254:0 / /data rw - ext4 /dev/vdb rw")
     assert guest.mounted("/data", SERIAL)["same"] == "no"
 
 
@@ -162,9 +181,15 @@ def page():
     made.socket.close()
 
 
-def test_ports_that_answer_and_ports_where_nobody_listens(guest, page):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nobody = free.getsockname()[1]
+@pytest.fixture
+def nobody():
+    """A port where nobody listens; bound, so that nobody else comes to listen there."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def test_ports_that_answer_and_ports_where_nobody_listens(guest, page, nobody):
     if guest.shell == "busybox":  # this one has no bash, no python3, and an nc without -z
         assert guest.port(page)["state"] == "unknown"
         return
@@ -174,7 +199,7 @@ def test_ports_that_answer_and_ports_where_nobody_listens(guest, page):
     assert guest.port(22, host="no-such-host.invalid")["state"] == "unresolved"
 
 
-def test_python_stands_in_where_there_is_no_bash(guest, page):
+def test_python_stands_in_where_there_is_no_bash(guest, page, nobody):
     for tool in ("sh", "stat", "head", "grep", "base64", "tr", "timeout", "getent"):
         if not (guest.path / "bin" / tool).exists():
             (guest.path / "bin" / tool).symlink_to(shutil.which(tool))
@@ -184,8 +209,6 @@ def test_python_stands_in_where_there_is_no_bash(guest, page):
     tools = str(guest.path / "bin")
     assert guest.port(page, tools=tools)["state"] == "open"
     assert decoded(guest.port(page, "ask", tools=tools)["text"]) == "HTTP/1.0 200 OK\r\n\r\nheard GET /"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nobody = free.getsockname()[1]
     assert guest.port(nobody, tools=tools)["state"] == "refused"
 
 
@@ -202,11 +225,18 @@ def test_processes_by_their_names(guest):
         (guest.path / f"proc/{100 + number}").mkdir()
         (guest.path / f"proc/{100 + number}/comm").write_text(name + "\n")
     (guest.path / "proc/200").mkdir()  # it has just ended
+    (guest.path / "proc/300").mkdir()
+    (guest.path / "proc/300/comm").write_text("cron\n")
+    (guest.path / "proc/300/stat").write_text("300 (cron) Z 1 300 300 0 -1\n")  # it has ended, and nobody asks how
+    (guest.path / "proc/301").mkdir()
+    (guest.path / "proc/301/comm").write_text("a) Z b\n")
+    (guest.path / "proc/301/stat").write_text("301 (a) Z b) S 1 301 301 0 -1\n")
 
     def count(name):
         return guest.ask("check-process", checking.PROCESS, checking.PROCESS_FORMS, name)["count"]
 
     assert [count(name) for name in ("nginx", "a-very-long-process-name", "ngin", "*")] == ["2", "1", "0", "0"]
+    assert [count(name) for name in ("cron", "a) Z b")] == ["0", "1"]
 
 
 def test_services_are_asked_of_systemd_where_it_runs(guest):

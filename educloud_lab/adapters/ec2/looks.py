@@ -81,11 +81,12 @@ def _rule(rule: Mapping[str, Any]) -> RuleSeen:
     networks = [str(item["CidrIp"]) for item in rule.get("IpRanges") or () if item.get("CidrIp")]
     networks += [str(item["CidrIpv6"]) for item in rule.get("Ipv6Ranges") or () if item.get("CidrIpv6")]
     groups = [str(item.get("GroupName") or item.get("GroupId") or "") for item in rule.get("UserIdGroupPairs") or ()]
+    lists = [str(item.get("PrefixListId") or "") for item in rule.get("PrefixListIds") or ()]
     return RuleSeen(
         protocol=str(rule.get("IpProtocol") or "-1"),
         first_port=int(rule.get("FromPort", -1)),
         last_port=int(rule.get("ToPort", -1)),
-        sources=(*networks, *groups),
+        sources=(*networks, *groups, *lists),
     )
 
 

@@ -42,7 +42,7 @@ def opened(groups: Iterable[GroupSeen], *, tcp_only: bool) -> list[Range]:
 def _counts(rule: RuleSeen, *, tcp_only: bool) -> bool:
     if not rule.sources or rule.protocol.lower() in _NO_PORTS:
         return False
-    return rule.protocol in (*_TCP, _ALL) or not tcp_only
+    return rule.protocol.lower() in (*_TCP, _ALL) or not tcp_only
 
 
 def _text(ranges: Sequence[Range]) -> str:
@@ -59,7 +59,8 @@ async def _own(scene: Scene) -> list[GroupSeen]:
             next_step="Start the machine and check again.",
         )
     found = [group for group in await scene.groups() if group.name in seen.groups]
-    if not found:
+    # One that is not shown may let in whatever it likes: what the others say is not all (I5).
+    if not found or {group.name for group in found} != set(seen.groups):
         raise ConflictError("The cloud does not tell the machine's security groups.", next_step="Check again later.")
     return found
 
@@ -71,13 +72,14 @@ async def _named(scene: Scene, name: str) -> list[GroupSeen]:
 
 @judges("group-allows-only", "named-group-allows-only")
 async def allows_only(scene: Scene, said: Assertion) -> Outcome:
-    """Exactly these ports are open, whatever the source."""
+    """TCP is let in at each of these ports, and nothing at any other, whatever the source."""
     groups = await _own(scene) if "name" not in said.values else await _named(scene, said.values["name"])
     if not groups:
         return _no_group(said.values["name"])
     wanted = ports_of(said.values["ports"])
     ranges = opened(groups, tcp_only=False)
-    missing = [port for port in wanted if not _lets_in(ranges, port)]
+    tcp = opened(groups, tcp_only=True)
+    missing = [port for port in wanted if not _lets_in(tcp, port)]
     exactly = opened([_of(wanted)], tcp_only=False)
     names = ", ".join(shown(group.name, 60) for group in groups)
     seen = f"{names}: {_text(ranges)}."

@@ -16,6 +16,8 @@ from educloud_lab.ports.cloud import AttachmentSeen
 _COMMAND_S: Final = 8
 _KILLED: Final = ("124", "137", "143")
 _NO_SUCH_COMMAND: Final = "127"
+_NOT_BEGUN: Final = (_NO_SUCH_COMMAND, "126")
+_NO_OWNER: Final = "-"
 
 
 def _place(path: str) -> str:
@@ -137,6 +139,8 @@ async def owner(scene: Scene, said: Assertion) -> Outcome:
     answer, user, path = await _file(scene, said), said.values["user"], shown(said.values["path"], 120)
     if answer["kind"] in ("none", "dangling"):
         return Outcome(False, f"{path}: {_KINDS[answer['kind']]}.", f"Make it: {path}")
+    if answer["owner"] == _NO_OWNER:
+        return _not_told(path)
     return Outcome(
         answer["owner"] == user,
         f"{path} belongs to {answer['owner']}.",
@@ -151,6 +155,8 @@ async def mode(scene: Scene, said: Assertion) -> Outcome:
     answer, path = await _file(scene, said), shown(said.values["path"], 120)
     if answer["kind"] in ("none", "dangling"):
         return Outcome(False, f"{path}: {_KINDS[answer['kind']]}.", f"Make it: {path}")
+    if answer["owner"] == _NO_OWNER:
+        return _not_told(path)
     wanted = said.values["mode"].lstrip("0") or "0"
     is_so = (answer["mode"].lstrip("0") or "0") == wanted
     return Outcome(
@@ -159,6 +165,10 @@ async def mode(scene: Scene, said: Assertion) -> Outcome:
         f"Set it: chmod {said.values['mode']} {path}",
         f"Set another: chmod MODE {path}",
     )
+
+
+def _not_told(path: str) -> Outcome:
+    return Outcome(None, f"{path} is there; the machine does not tell its owner and mode.", "Look at its disk.")
 
 
 async def _run(scene: Scene, command: str) -> tuple[str, str]:
@@ -205,7 +215,8 @@ async def command_prints(scene: Scene, said: Assertion) -> Outcome:
     status, output = await _run(scene, said.values["text"])
     if not status:
         return _NOT_ENDED
-    holds = said.values["wanted"] in output
+    # What a shell says of a command that it cannot begin names the command, and was not printed by it.
+    holds = said.values["wanted"] in output and status not in _NOT_BEGUN
     found = "The text is in what it printed" if holds else "The text is not in what it printed"
     return Outcome(holds, f"{found} (status {shown(status, 8)}){_said(output)}", "Run it in the machine's terminal.")
 
@@ -234,6 +245,8 @@ async def service_active(scene: Scene, said: Assertion) -> Outcome:
         return Outcome(
             count > 0, f"This machine has no service manager; {seen}.", f"Start {name}.", f"End the process {name}."
         )
+    if answer["state"] == "unknown":
+        return Outcome(None, f"{answer['by']} does not tell how {name} is.", "Look at it in the machine's terminal.")
     return Outcome(
         answer["state"] == "active",
         f"{answer['by']} says: {answer['state']}.",

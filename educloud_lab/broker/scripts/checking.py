@@ -139,7 +139,7 @@ FILE_FORMS: Final = {
 MOUNTED: Final = r"""LC_ALL=C; export LC_ALL
 # $1 mount point, $2 serial of the disk that should be there ('' for none)
 sys=${EDUCLOUD_SYS:-/sys}; dev=${EDUCLOUD_DEV:-/dev}; proc=${EDUCLOUD_PROC:-/proc}
-disk=none; source='-'; type='-'; same=no
+disk=none; source='-'; type='-'; device='-'; same=no
 if [ -n "$2" ]; then
   for entry in "$sys"/block/*/serial "$sys"/block/*/device/serial; do
     [ -r "$entry" ] || continue
@@ -149,13 +149,24 @@ if [ -n "$2" ]; then
   done
 fi
 # The last one counts: it covers what was mounted there before.
-while read -r what where kind rest; do
-  if [ "$where" = "$1" ]; then source=$what; type=$kind; fi
-done <"$proc/mounts"
-case $source in
-  "$dev/$disk") same=yes ;;
-  "$dev/$disk"[0-9]*|"$dev/$disk"p[0-9]*) same=yes ;;
-esac
+while read -r id parent number root where rest; do
+  if [ "$where" = "$1" ]; then
+    rest=${rest#* - }; type=${rest%% *}; rest=${rest#* }; source=${rest%% *}; device=$number
+  fi
+done <"$proc/self/mountinfo"
+# By the kernel's number of the disk: what a mount calls its source is whatever the one who mounted it said.
+if [ "$disk" != none ]; then
+  for entry in "$sys/block/$disk/dev" "$sys/block/$disk/$disk"*/dev; do
+    [ -r "$entry" ] || continue
+    found=''
+    read -r found <"$entry"
+    if [ "$found" = "$device" ]; then same=yes; fi
+  done
+  # btrfs has numbers of its own, and lets only root say what its source is.
+  case $type:$source in
+    "btrfs:$dev/$disk"|"btrfs:$dev/$disk"[0-9]*|"btrfs:$dev/$disk"p[0-9]*) same=yes ;;
+  esac
+fi
 echo 'educloud check-mounted'
 echo "disk $disk"
 echo "source $source"
@@ -198,7 +209,11 @@ set +f
 for folder in "$proc"/[0-9]*; do
   name=''
   { read -r name <"$folder/comm"; } 2>/dev/null || continue
-  if [ "$name" = "$wanted" ]; then count=$((count + 1)); fi
+  [ "$name" = "$wanted" ] || continue
+  line=''
+  { read -r line <"$folder/stat"; } 2>/dev/null || :
+  case ${line##*) } in [ZX]*) continue ;; esac  # it has ended, and nobody has asked how
+  count=$((count + 1))
 done
 echo 'educloud check-process'
 echo "count $count"

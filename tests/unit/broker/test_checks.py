@@ -11,6 +11,7 @@ from educloud_lab.broker import owning
 from educloud_lab.broker.checks import outcome, own, use
 from educloud_lab.broker.checks.groups import opened
 from educloud_lab.broker.checks.outcome import EVALUATORS, Outcome, shown
+from educloud_lab.broker.checks.scene import Scene
 from educloud_lab.broker.owning import Role
 from educloud_lab.domain.check_forms import FORMS
 from educloud_lab.domain.errors import CloudUnreachableError, MachineUnreachableError, NotFoundError
@@ -173,6 +174,23 @@ async def test_security_groups_of_the_machine(rig):
     await rig.holds("the group allows only 22")
 
 
+async def test_another_protocol_does_not_stand_in_for_tcp(rig):
+    cloud = rig.world.cloud
+    name = next(iter(cloud._instances.values())).seen.groups[0]
+    cloud.group_rules[name] = [RuleSeen("udp", 22, 22, ANYWHERE)]
+    await rig.fails("the group allows only 22")
+    cloud.group_rules[name] = [RuleSeen("TCP", 22, 22, ANYWHERE)]
+    await rig.holds("the group allows only 22", "the group allows 22")
+
+
+async def test_a_group_that_the_cloud_does_not_show_leaves_it_open(rig):
+    cloud = rig.world.cloud
+    row = next(iter(cloud._instances.values()))
+    cloud.group_rules[row.seen.groups[0]] = [RuleSeen("tcp", 22, 22, ANYWHERE)]
+    row.seen = replace(row.seen, groups=(*row.seen.groups, "not shown"))
+    await rig.unknown("the group allows only 22", "the group does not allow 80")
+
+
 def test_ranges_are_joined_where_they_meet():
     rules = [RuleSeen("tcp", first, last, ANYWHERE) for first, last in ((80, 80), (22, 22), (81, 90), (85, 86))]
     assert opened([GroupSeen("", "", tuple(rules))], tcp_only=True) == [(22, 22), (80, 90)]
@@ -328,6 +346,22 @@ async def test_commands_run_as_the_login_user(rig):
     await rig.fails("command 'false' succeeds", "command 'nginx -v' succeeds", "command 'hostname' prints \"db\"")
     await rig.unknown("command 'sleep 99' succeeds", "command 'sleep 99' fails")
     assert "no such command" in (await rig.one("command 'nginx -v' succeeds")).seen
+
+
+async def test_a_shells_complaint_is_not_what_a_command_printed(rig):
+    for status in (127, 126):
+        rig.machine.commands["nginx -v"] = (status, "bash: line 1: nginx: command not found\n")
+        await rig.fails("command 'nginx -v' prints \"nginx\"")
+
+
+async def test_what_the_machine_does_not_tell_is_left_open(rig, monkeypatch):
+    async def ask(_scene, name, *_more, **_named):
+        told = {"kind": "file", "owner": "-", "mode": "-", "size": "0", "holds": "-"}
+        return told if name == "check-file" else {"by": "systemd", "state": "unknown"}
+
+    monkeypatch.setattr(Scene, "ask", ask)
+    await rig.unknown("file /x belongs to root", "file /x does not belong to root", "file /x has mode 600")
+    await rig.unknown("file /x does not have mode 600", "service x is active", "service x is not active")
 
 
 async def test_processes_services_packages_users(rig):
