@@ -141,7 +141,12 @@ def test_an_error_on_the_way_comes_after_what_was_said(notebook):
 
 
 def test_the_kernels_interrupt_stops_it_there_and_the_cell(notebook):
-    notebook.machine.running = FakeRunning([("stdout", "on"), interrupt_here], ends_on_interrupt=1)
+    def once_shown(running):
+        while "on" not in sys.stdout.getvalue():
+            pass
+        interrupt_here(running)
+
+    notebook.machine.running = FakeRunning([("stdout", "on"), once_shown], ends_on_interrupt=1)
     done = notebook.run("%%vm\nsleep 100")
     assert isinstance(done.error, KeyboardInterrupt)
     assert done.error._render_traceback_()[0].endswith(words.INTERRUPTED)
