@@ -7,7 +7,7 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { readChoice } from './choose';
-import { blockKind, typedText } from './shelltext';
+import { blockKind, isPlain, typedText } from './shelltext';
 import type { ICloudModel, ILabChoice, IMachineTerminals } from './tokens';
 import type { Lease } from './wire';
 
@@ -106,7 +106,7 @@ export class NotebookBlocks {
         continue;
       }
       const text = typedText(code.textContent ?? '', kind);
-      if (text === '') {
+      if (text === '' || !isPlain(pre)) {
         continue;
       }
       const button = new BlockButton(text, choice, this._options);

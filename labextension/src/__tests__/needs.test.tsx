@@ -179,7 +179,34 @@ test('what the server does not understand is told and not written', async () => 
   });
   expect(screen.queryByText(/Not saved/)).toBeNull();
   fireEvent.click(screen.getByText(/Remove all/));
+  await act(settle);
   expect(written).toHaveBeenLastCalledWith({ '/educloud': undefined });
+});
+
+test('a change that is made while another one is judged takes nothing back', async () => {
+  let answer = (): void => undefined;
+  const first = new Promise<NeedsReport>(resolve => {
+    answer = () => resolve(FINE);
+  });
+  const { written, set } = await form(data =>
+    (data as { minutes?: number }).minutes === 7 &&
+    (data as { ports?: unknown }).ports === undefined
+      ? first
+      : Promise.resolve(FINE)
+  );
+  await set('Minutes', '7');
+  await set('Ports', '80');
+  expect(written).not.toHaveBeenCalled();
+  answer();
+  await act(settle);
+  expect(written).toHaveBeenLastCalledWith({
+    '/educloud': {
+      lab: 'x',
+      machine_profile: 'tiny',
+      minutes: 7,
+      ports: [80]
+    }
+  });
 });
 
 test('nothing is written while nobody can say whether it is right', async () => {

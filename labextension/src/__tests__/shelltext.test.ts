@@ -5,6 +5,7 @@
 import {
   blockKind,
   commandsOf,
+  isPlain,
   lineAt,
   PasteMode,
   typedText
@@ -27,6 +28,13 @@ test('a line end that would run it is dropped, and everything hidden', () => {
   expect(
     typedText('ls\x1b[201~\x03\x04; rm\u202e \u200bx\u2028', 'shell')
   ).toBe('ls[201~; rm x');
+  // Letters that are drawn as nothing, tags, selectors; and a blank that is none to a shell.
+  expect(
+    typedText(
+      'ls\u061c\u180e\u3164\u034f\ufe0f\u{e0041}\ufff9 -l\u00a0x',
+      'shell'
+    )
+  ).toBe('ls -l x');
   expect(typedText('\ttab', 'shell')).toBe('\ttab');
   expect(typedText('\x00\n \n', 'shell')).toBe('');
 });
@@ -38,12 +46,46 @@ test.each([
   ['$ for a in 1; do\n> echo $a\n> done\n1', 'for a in 1; do\necho $a\ndone'],
   ['$ cat x\n$5 is not much', 'cat x'],
   ['ls\npwd', 'ls\npwd'],
-  [
-    '$ echo a\n> b is output of what was cut\nc\n> d',
-    'echo a\nb is output of what was cut'
-  ]
+  ['$ echo a\n> b is output\nc\n> d', 'echo a'],
+  ['$ diff a b\n> rm -rf x\n$ pwd', 'diff a b\npwd'],
+  ['$ cat x\n# rm -rf y\n$ pwd', 'cat x\npwd'],
+  ['# id\n# pwd', 'id\npwd'],
+  ['$ sudo -i\nroot@web:~# id', 'sudo -i\nid'],
+  ['$ make \\\n> all\n> output', 'make \\\nall'],
+  ['$ echo "a\n> b"\n> c', 'echo "a\nb"'],
+  ['$ cat <<EOF >f\n> a\n> EOF\n> b', 'cat <<EOF >f\na\nEOF'],
+  ['$ f() {\n> ls\n> }\n> x', 'f() {\nls\n}']
 ])('the commands of the session %j', (session, commands) => {
   expect(commandsOf(session)).toBe(commands);
+});
+
+test.each([
+  ['<pre><code class="language-bash">ls</code></pre>', true],
+  [
+    '<pre><code class="language-bash"><span class="ͼd">ls</span> -l</code></pre>',
+    true
+  ],
+  [
+    '<pre><code class="language-bash">ls<span hidden>;x</span></code></pre>',
+    false
+  ],
+  [
+    '<pre><code class="language-bash">ls<span style="font-size:0">;x</span></code></pre>',
+    false
+  ],
+  [
+    '<pre><code class="language-bash">ls<span class="lm-mod-hidden">;x</span></code></pre>',
+    false
+  ],
+  ['<pre style="height:0"><code class="language-bash">x</code></pre>', false],
+  [
+    '<pre><code class="language-bash">ls<details>;x</details></code></pre>',
+    false
+  ]
+])('whether all of %s is seen', (html, plain) => {
+  const host = document.createElement('div');
+  host.innerHTML = html;
+  expect(isPlain(host.firstElementChild!)).toBe(plain);
 });
 
 test('the shell says whether pasted lines wait for Enter', () => {

@@ -43,6 +43,9 @@ export function NeedsForm(props: INeedsFormProps): React.JSX.Element {
   const [remarks, setRemarks] = React.useState<readonly NeedsRemark[]>([]);
   const [wrong, setWrong] = React.useState<Record<string, string>>({});
   const used = Object.keys(table).length > 0;
+  // What the next change begins with, and the changes before it: two at a time would each take the other's back.
+  const latest = React.useRef(table);
+  const before = React.useRef(Promise.resolve());
 
   const judge = async (data: Table) =>
     Object.keys(data).length > 0 ? (await needs.judge(data)).remarks : [];
@@ -67,11 +70,18 @@ export function NeedsForm(props: INeedsFormProps): React.JSX.Element {
       field.formContext?.updateMetadata ??
       field.registry?.formContext?.updateMetadata;
     const kept = Object.keys(data).length > 0 ? data : undefined;
+    latest.current = data;
     update?.({ [field.name]: kept });
     setTable(data);
   };
 
-  const commit = async (name: NeedField, text: string) => {
+  const commit = (name: NeedField, text: string) => {
+    before.current = before.current.then(() => commitNow(name, text));
+    return before.current;
+  };
+
+  const commitNow = async (name: NeedField, text: string) => {
+    const table = latest.current;
     const value = parseNeed(name, text);
     const next = { ...table };
     if (value === undefined) {
@@ -184,9 +194,11 @@ export function NeedsForm(props: INeedsFormProps): React.JSX.Element {
           type="button"
           className="educloud-link jp-mod-danger"
           onClick={() => {
-            setWrong({});
-            setRemarks([]);
-            write({});
+            before.current = before.current.then(() => {
+              setWrong({});
+              setRemarks([]);
+              write({});
+            });
           }}
         >
           {trans.__('Remove all of it from this notebook')}
