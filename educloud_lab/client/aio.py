@@ -12,6 +12,7 @@ import httpx
 
 from educloud_lab.client import link, needs, requests, rules
 from educloud_lab.client.amachine import AsyncMachine
+from educloud_lab.client.errors import ServerUnreachableError
 from educloud_lab.client.find import Server
 from educloud_lab.client.headless import server_of
 from educloud_lab.client.plans import Ask, Plan, adrive
@@ -58,7 +59,7 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<educloud_lab async client of {link.name_of(self.server) if self.server else 'a server to be found'}>"
+        return f"<educloud_lab async client of {self.server.name if self.server else 'a server to be found'}>"
 
     async def machine(
         self, lab: str | None = None, machine_profile: str | None = None, slot: str = "main"
@@ -220,7 +221,7 @@ class AsyncClient:
         try:
             answer = await self._sent(server, http, ask)
         except httpx.HTTPError as error:
-            raise link.unreachable(server, error) from error
+            raise ServerUnreachableError.silent(server, error) from None
         found: Any = link.read(server, ask, answer)
         result: T = found
         return result

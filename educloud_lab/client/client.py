@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from educloud_lab.client import link, needs, requests, rules
+from educloud_lab.client.errors import ServerUnreachableError
 from educloud_lab.client.find import Server
 from educloud_lab.client.headless import server_of
 from educloud_lab.client.machine import Machine
@@ -54,7 +55,7 @@ class Client:
             http.close()
 
     def __repr__(self) -> str:
-        return f"<educloud_lab client of {link.name_of(self.server)}>"
+        return f"<educloud_lab client of {self.server.name}>"
 
     def machine(self, lab: str | None = None, machine_profile: str | None = None, slot: str = "main") -> Machine:
         """Return your machine for a lab; it is recorded when there is none yet, and not started.
@@ -251,7 +252,7 @@ class Client:
         try:
             answer = self._sent(ask)
         except httpx.HTTPError as error:
-            raise link.unreachable(self.server, error) from error
+            raise ServerUnreachableError.silent(self.server, error) from None
         found: Any = link.read(self.server, ask, answer)
         result: T = found
         return result

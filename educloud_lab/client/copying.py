@@ -257,8 +257,8 @@ def _read(frame: str | bytes) -> ToKernel:
         raise _odd()
     try:
         message = TO_KERNEL.validate_json(frame)
-    except ValidationError as error:
-        raise _odd() from error
+    except ValidationError:
+        raise _odd() from None  # its words quote the answer
     if isinstance(message, CopyFailed):
         problem = message.error
         raise error_of(problem.code, problem.what, problem.kept, problem.next_step)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from educloud_lab.domain import errors
+
+if TYPE_CHECKING:
+    from educloud_lab.client.find import Server
 
 
 class ServerNotFoundError(errors.EducloudError):
@@ -26,9 +30,33 @@ class BrokerStartError(ServerNotFoundError):
 
 
 class ServerUnreachableError(errors.EducloudError):
-    """The Jupyter server gave no answer, or none of ours."""
+    """The Jupyter server gave no answer, or none of ours.
+
+    Its words name no address, and it is raised without a cause, whose words often do: what a cell shows of an error is
+    saved with the notebook. ``server.url`` says who was asked, ``__context__`` why it failed.
+
+    Parameters
+    ----------
+    server : who was asked.
+    """
 
     code = "server-unreachable"
+
+    def __init__(self, what: str, *, kept: str = "", next_step: str = "", server: Server | None = None) -> None:
+        super().__init__(what, kept=kept, next_step=next_step)
+        self.server = server
+
+    @classmethod
+    def silent(cls, server: Server, error: Exception) -> ServerUnreachableError:
+        """Return what is said when there was no answer."""
+        what = f"{server.name[0].upper()}{server.name[1:]} does not answer ({type(error).__name__})."
+        see = (
+            "See that it runs (`jupyter server list`; EDUCLOUD_URL, where it is set, has to be its address)"
+            if server.log is None
+            else f"Its log, {server.log}, may say why"
+        )
+        kept = "Machines and volumes do not depend on it."
+        return cls(what, kept=kept, next_step=f"{see}, then try again.", server=server)
 
 
 class WaitTimeoutError(errors.EducloudError):

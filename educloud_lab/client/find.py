@@ -20,7 +20,7 @@ _MOST_PARENTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a Jupyter server answers.
+    """Where a Jupyter server answers. Shown without its address: what a cell shows is saved with the notebook.
 
     Parameters
     ----------
@@ -34,6 +34,14 @@ class Server:
     token: str = field(repr=False)
     socket: str | None = None
     log: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in front of people."""
+        return "the Jupyter server" if self.log is None else "the broker for scripts"
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
 
 
 def find_server(environ: Mapping[str, str] | None = None, *, pid: int | None = None) -> Server:
@@ -89,10 +97,9 @@ def find_any_server(environ: Mapping[str, str] | None = None) -> Server:
                 return broker
             raise
         if len(running) > 1:
-            addresses = ", ".join(server.url for server in running.values())
             raise SeveralServersError(
-                f"Several Jupyter servers are running: {addresses}.",
-                next_step="Say which one: EDUCLOUD_URL=… EDUCLOUD_TOKEN=…",
+                f"Several Jupyter servers are running: {len(running)}.",
+                next_step="Say which one: EDUCLOUD_URL=… EDUCLOUD_TOKEN=… (`jupyter server list` shows them).",
             ) from None
         return next(iter(running.values()))
 

@@ -23,11 +23,6 @@ def options(server: Server, timeout_s: float) -> dict[str, Any]:
     return {"base_url": server.url + PREFIX, "headers": headers, "timeout": timeout_s, "trust_env": False}
 
 
-def name_of(server: Server) -> str:
-    """Return what a server is called in front of people."""
-    return server.url if server.log is None else "the broker for scripts"
-
-
 def sent(ask: Ask[Any]) -> dict[str, Any]:
     """Return a request as httpx takes it."""
     request: dict[str, Any] = {"method": ask.method, "url": ask.path}
@@ -47,27 +42,16 @@ def read(server: Server, ask: Ask[Any], answer: httpx.Response) -> BaseModel | N
     if not answer.is_success:
         try:
             problem = wire.ErrorReply.model_validate_json(answer.content).error
-        except ValidationError as error:
-            raise _not_ours(server, answer) from error
+        except ValidationError:
+            raise _not_ours(server, answer) from None  # its words quote the answer
         raise error_of(problem.code, problem.what, problem.kept, problem.next_step)
     if ask.reply is type(None):
         return None
     try:
         found: BaseModel = ask.reply.model_validate_json(answer.content)
-    except ValidationError as error:
-        raise _not_ours(server, answer) from error
+    except ValidationError:
+        raise _not_ours(server, answer) from None
     return found
-
-
-def unreachable(server: Server, error: httpx.HTTPError) -> ServerUnreachableError:
-    """Return what is said when there was no answer."""
-    what = f"The Jupyter server at {server.url}" if server.log is None else "The broker for scripts"
-    see = "See that it runs" if server.log is None else f"Its log, {server.log}, may say why"
-    return ServerUnreachableError(
-        f"{what} does not answer ({type(error).__name__}).",
-        kept="Machines and volumes do not depend on it.",
-        next_step=f"{see}, then try again.",
-    )
 
 
 def started_again(server: Server, ask: Ask[Any], error: httpx.HTTPError) -> Server | None:
@@ -84,7 +68,8 @@ def started_again(server: Server, ask: Ask[Any], error: httpx.HTTPError) -> Serv
 
 def _not_ours(server: Server, answer: httpx.Response) -> ServerUnreachableError:
     return ServerUnreachableError(
-        f"The server ({name_of(server)}) gave an answer that is none of ours (HTTP {answer.status_code}).",
+        f"What {server.name} answered is none of our answers (HTTP {answer.status_code}).",
         next_step="Install the same version of educloud-lab beside the server and beside the kernel, then"
         " restart the server, not the kernel.",
+        server=server,
     )

@@ -122,11 +122,11 @@ class AsyncRunning:
         assert self._socket is not None
         try:
             message = TO_KERNEL.validate_json(frame)
-        except ValidationError as error:
+        except ValidationError:
             raise ServerUnreachableError(
                 "The server gave an answer that is none of ours.",
                 next_step="Install the same version of educloud-lab beside the server and beside the kernel.",
-            ) from error
+            ) from None  # its words quote the answer
         if isinstance(message, RunStarted):
             self.run_id = message.run_id
             if message.run_id is None:

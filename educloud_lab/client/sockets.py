@@ -192,14 +192,12 @@ async def _open(server: Server, path: str) -> ClientConnection:
             problem = wire.ErrorReply.model_validate_json(error.response.body or b"").error
         except ValidationError:
             raise ServerUnreachableError(
-                f"The server at {server.url} does not know how to run commands (HTTP {error.response.status_code}).",
+                f"What was asked, {server.name}, does not know how to run commands"
+                f" (HTTP {error.response.status_code}).",
                 next_step="Install the same version of educloud-lab beside the server and beside the kernel, then"
                 " restart the server, not the kernel.",
-            ) from error
+                server=server,
+            ) from None
         raise error_of(problem.code, problem.what, problem.kept, problem.next_step) from error
     except (OSError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:  # TimeoutError is an OSError
-        raise ServerUnreachableError(
-            f"The Jupyter server at {server.url} does not answer ({type(error).__name__}).",
-            kept="Machines and volumes do not depend on it.",
-            next_step="See that it runs, then try again.",
-        ) from error
+        raise ServerUnreachableError.silent(server, error) from None

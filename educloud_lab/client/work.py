@@ -112,7 +112,8 @@ def request(
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
             for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]
         )
-        raise BadInputError(f"This cannot be run: {faults}.", kept="Nothing was run.") from error
+        # Without a cause: its words quote the environment, where passwords may be.
+        raise BadInputError(f"This cannot be run: {faults}.", kept="Nothing was run.") from None
 
 
 def _short(script: str) -> str:
