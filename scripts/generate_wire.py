@@ -235,7 +235,8 @@ The person is JupyterHub's user (`JUPYTERHUB_USER`), otherwise the operating sys
 | `EDUCLOUD_WARM` | `auto`: the local cloud's machines [start from a saved memory](local-cloud.md#warm-starts) \
 where there is one; `off`: each one boots; on Binder `off` unless said |
 | `EDUCLOUD_URL`, `EDUCLOUD_TOKEN` | which Jupyter server `educloud_lab.connect()` and `educloud status` ask |
-| `EDUCLOUD_LAB`, `EDUCLOUD_MACHINE_PROFILE` | which lab Python is about when nothing is said, before what the notebook says |
+| `EDUCLOUD_LAB`, `EDUCLOUD_MACHINE_PROFILE` | which lab Python is about when nothing is said, \
+before what the notebook says |
 | `EDUCLOUD_BROKER_IDLE_S` | seconds without a request after which the broker for scripts ends (300) |
 
 ## Machine profiles
