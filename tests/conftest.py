@@ -1,5 +1,12 @@
 """Shared by all tests."""
 
+import signal
+
+# What a shell begins in the background ignores interrupts, and all that it begins inherits that: tests that interrupt a
+# program must not depend on how they themselves were begun.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Imported here, before any test runs: importing it in the middle of a test rewrites its assertions there, and on
 # Python 3.11.2 an exception logged during such a rewrite can break it ("AST constructor recursion depth mismatch").
 import hypothesis
