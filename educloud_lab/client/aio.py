@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
@@ -44,10 +45,13 @@ class AsyncClient:
         self._http: httpx.AsyncClient | None = None
 
     async def close(self) -> None:
-        """Let the connection go. Repeatable."""
+        """Let its connections go, also those that rest after a command or a copy. Repeatable."""
         http, self._http = self._http, None
         if http is not None:
             await http.aclose()
+        sockets = sys.modules.get("educloud_lab.client.sockets")  # loaded by the first command or copy
+        if sockets is not None and self.server is not None:
+            await sockets.pool().close(self.server)
 
     async def __aenter__(self) -> Self:
         await self._connected()
@@ -228,13 +232,17 @@ class AsyncClient:
 
     async def _sent(self, server: Server, http: httpx.AsyncClient, ask: Ask[Any]) -> httpx.Response:
         try:
-            return await http.request(**link.sent(ask))
+            answer = await http.request(**link.sent(ask))
+            another = link.in_its_place(server, answer)
+            if another is None:
+                return answer
         except httpx.HTTPError as error:
             another = await asyncio.to_thread(link.started_again, server, ask, error)
             if another is None:
                 raise
-        await self.close()
-        self.server = another
+        if self._http is http:  # else another task has come here first
+            self.server, self._http = another, None
+            await http.aclose()
         _, http = await self._connected()
         return await http.request(**link.sent(ask))
 

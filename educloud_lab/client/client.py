@@ -258,14 +258,19 @@ class Client:
         return result
 
     def _sent(self, ask: Ask[Any]) -> httpx.Response:
+        http = self._http
         try:
-            return self._http.request(**link.sent(ask))
+            answer = http.request(**link.sent(ask))
+            another = link.in_its_place(self.server, answer)
+            if another is None:
+                return answer
         except httpx.HTTPError as error:
             another = link.started_again(self.server, ask, error)
             if another is None:
                 raise
-        self._http.close()
-        self.server, self._http = another, self._to(another)
+        if self._http is http:  # else another thread has come here first
+            self.server, self._http = another, self._to(another)
+            http.close()
         return self._http.request(**link.sent(ask))
 
 

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
@@ -41,6 +42,7 @@ from educloud_lab.wire.copying import (
 )
 
 ACK_BYTES = 256 * 1024
+ENDING_S = 5.0
 _CONTENT = bytes([CONTENT])
 _KEPT = "Nothing was changed."
 
@@ -163,7 +165,15 @@ def download(
 def _do(work: Callable[[Progress | None], Coroutine[Any, Any, Copied]], progress: Progress | None) -> Copied:
     queue: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
     told = None if progress is None else lambda done, total: queue.put((done, total))
-    future = asyncio.run_coroutine_threadsafe(work(told), background_loop())
+    over = threading.Event()
+
+    async def whole() -> Copied:
+        try:
+            return await work(told)
+        finally:
+            over.set()
+
+    future = asyncio.run_coroutine_threadsafe(whole(), background_loop())
     future.add_done_callback(lambda _: queue.put(None))
     try:
         while (step := queue.get()) is not None:
@@ -172,6 +182,7 @@ def _do(work: Callable[[Progress | None], Coroutine[Any, Any, Copied]], progress
         return future.result()
     except BaseException:
         future.cancel()
+        over.wait(ENDING_S)  # the program may end at once, and half a file would stay beside its place
         raise
 
 

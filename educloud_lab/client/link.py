@@ -66,6 +66,17 @@ def started_again(server: Server, ask: Ask[Any], error: httpx.HTTPError) -> Serv
     return headless.ensure()
 
 
+def in_its_place(server: Server, answer: httpx.Response) -> Server | None:
+    """Return the broker for scripts that refused in place of the one that was meant; None when it is still that one.
+
+    It listens on the same socket and knows another token: another script started it when the first one had ended.
+    """
+    if server.log is None or answer.status_code not in {401, 403}:
+        return None
+    found = headless.find_running()
+    return found if found != server else None
+
+
 def _not_ours(server: Server, answer: httpx.Response) -> ServerUnreachableError:
     return ServerUnreachableError(
         f"What {server.name} answered is none of our answers (HTTP {answer.status_code}).",

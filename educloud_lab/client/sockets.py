@@ -153,9 +153,10 @@ class Pool:
         if socket in (resting := self._resting.get(key, [])):
             resting.remove(socket)
 
-    async def close(self) -> None:
-        """End all that rest. Repeatable."""
-        for socket in [each for resting in self._resting.values() for each in resting]:
+    async def close(self, server: Server | None = None) -> None:
+        """End all that rest, or those to one server. Repeatable."""
+        resting = [each for key, found in self._resting.items() if server in (None, key[0]) for each in found]
+        for socket in resting:
             await socket.close()
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -170,7 +171,12 @@ _pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = weakref.Wea
 
 def pool() -> Pool:
     """Return the pool of the running loop."""
-    return _pools.setdefault(asyncio.get_running_loop(), Pool())
+    loop = asyncio.get_running_loop()
+    if loop not in _pools:
+        # A loop that has ended closes nothing any more, and what rests in its pool would keep it for ever.
+        for ended in [each for each in _pools if each.is_closed()]:
+            del _pools[ended]
+    return _pools.setdefault(loop, Pool())
 
 
 async def _open(server: Server, path: str) -> ClientConnection:
