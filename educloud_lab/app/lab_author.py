@@ -68,7 +68,7 @@ def load(path: Path) -> dict[str, Any]:
         raise BadInputError(f"{path} is larger than {MOST_BYTES // 1024**2} MiB.", next_step="Clear its outputs.")
     try:
         notebook = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInputError(f"{path} cannot be read as a notebook.", next_step="Open and save it again.") from error
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
@@ -185,7 +185,7 @@ def _panels(source: str, number: int, needs: Needs | None) -> Iterator[Told]:
     plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
     try:
         tree = ast.parse(plain)
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a zero byte; brackets or signs without end
         return  # the cell's own affair: what is wrong with Python is seen when it runs
     for node in ast.walk(tree):
         name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""

@@ -38,6 +38,8 @@ async def knock(grant: Grant, port: int, *, ask: bytes, timeout_s: float) -> Kno
                     async with asyncio.timeout(min(_HEARING_S, timeout_s)):
                         await hearing.over.wait()
     except asyncssh.ChannelOpenError as exc:
+        if exc.code == asyncssh.OPEN_RESOURCE_SHORTAGE:
+            raise _gateway_silent() from exc  # it is full, which says nothing of the machine
         return Knocked(_way(exc))
     except (TimeoutError, OSError, asyncssh.Error) as exc:
         if not hearing.opened:

@@ -59,6 +59,8 @@ async def instance_stopped(scene: Scene, said: Assertion) -> Outcome:
 async def _in_state(scene: Scene, said: Assertion, state: InstanceState, next_step: str) -> Outcome:
     tag = said.values["tag"]
     found = await _instances(scene, tag)
+    if not found and said.denied:  # an answer that lags shows none either (I5)
+        found = scene.instances_tagged(await scene.second_view(), tag)
     if not found:
         return Outcome(False, _none("instance", tag), _set_tag("instance", tag))
     return Outcome(any(seen.state is state for seen in found), f"{_states(found)}.", next_step, "Stop or end it.")

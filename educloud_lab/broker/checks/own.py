@@ -46,6 +46,8 @@ async def machine_asleep(scene: Scene, _said: Assertion) -> Outcome:
     if scene.phase is not Phase.ASLEEP:
         return Outcome(False, f"It is {scene.phase}.", "Press Stop and wait until it is asleep.")
     seen = await scene.instance()
+    if seen is None and scene.lease.root_device_type == "ebs":  # others end, and the cloud forgets them
+        return Outcome(None, _UNSEEN, _AGAIN)
     if seen is not None and seen.state not in (InstanceState.STOPPED, InstanceState.TERMINATED):
         return Outcome(False, f"The cloud shows its instance {seen.instance_id} as {seen.state}.", _AGAIN)
     return Outcome(True, "It is asleep; its volume is kept.")

@@ -84,8 +84,19 @@ def test_addresses_that_are_everybodys(harmless):
     assert codes(text(harmless)) == []
 
 
+@pytest.mark.parametrize("source", ["x = 1\0", "-" * 100_000 + "1", "(" * 500])
+def test_code_that_no_parser_takes_is_the_cells_own_affair(source):
+    assert codes(code(source)) == []
+
+
 def test_files_that_are_no_notebooks(tmp_path):
-    for name, content in (("a.ipynb", "no"), ("b.ipynb", "[]"), ("c.ipynb", '{"cells": [1]}'), ("d.ipynb", "{}")):
+    for name, content in (
+        ("a.ipynb", "no"),
+        ("b.ipynb", "[]"),
+        ("c.ipynb", '{"cells": [1]}'),
+        ("d.ipynb", "{}"),
+        ("e.ipynb", "[" * 10**5),
+    ):
         (tmp_path / name).write_text(content)
         with pytest.raises(BadInputError):
             load(tmp_path / name)

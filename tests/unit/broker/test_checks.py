@@ -253,6 +253,28 @@ async def test_gone_is_believed_after_two_looks_only(rig):
     assert rig.world.cloud.calls["observe"] >= 2
 
 
+async def test_what_runs_is_not_called_at_rest_after_one_look_without_it(rig, monkeypatch):
+    await rig.by_hand(Name="web")
+    await rig.world.clock.advance(5.0)
+    look, looks = rig.world.cloud.observe, []
+
+    async def lags_once():
+        looks.append(await look())
+        return replace(looks[-1], instances={}) if len(looks) == 1 else looks[-1]
+
+    monkeypatch.setattr(rig.broker.checks._parts.sight, "look", lags_once)
+    await rig.fails("an instance tagged Name=web does not run")
+    assert len(looks) == 2
+
+
+async def test_an_instance_that_is_not_shown_is_not_asleep_for_certain(rig):
+    await rig.broker.stop("ann", rig.world.lease().id)
+    await rig.world.until(rig.broker, "asleep")
+    await rig.holds("the machine is asleep")
+    del rig.world.cloud._instances[rig.world.lease().instance_id]
+    await rig.unknown("the machine is asleep")
+
+
 async def test_one_look_serves_all_lines(rig):
     await rig.world.clock.advance(30.0)
     rig.world.cloud.calls.clear()
