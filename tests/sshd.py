@@ -74,7 +74,11 @@ class Machine:
 
 
 def start_sshd(folder: Path, *, home: Path | None = None) -> Machine:
-    """Start one; with ``home`` its commands find their home folder there."""
+    """Start one. Its commands have a home folder of their own, there or in ``folder``: never that of whoever runs the
+    tests, whose login files may wait for anything.
+    """
+    home = home or folder / "home"
+    home.mkdir(exist_ok=True)
     authority = AsyncsshAuthority()
     host, ca = authority.new_key_pair(), authority.new_key_pair()
     (folder / "host").touch(0o600)
@@ -104,11 +108,11 @@ def _is_listening(process: subprocess.Popen[bytes], port: int) -> bool:
     return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
 
 
-def write_config(folder: Path, port: int, home: Path | None = None) -> None:
+def write_config(folder: Path, port: int, home: Path) -> None:
     """Write its configuration."""
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\nUseDNS no\n"
         f"TrustedUserCAKeys {folder}/ca.pub\nAuthorizedPrincipalsFile {folder}/principals\nAuthorizedKeysFile none\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
-        "AcceptEnv LANG\nAllowAgentForwarding no\nMaxSessions 40\n" + (f"SetEnv HOME={home}\n" if home else "")
+        f"AcceptEnv LANG\nAllowAgentForwarding no\nMaxSessions 40\nSetEnv HOME={home}\n"
     )
