@@ -2,11 +2,13 @@
 
 The HTML needs no script, no style sheet and no ids, so that it reads the same live, in a saved notebook and on a page
 that only shows notebooks; whatever came from a cloud or a person is escaped. The pictures take the colour of the text
-around them.
+around them. What a cell shows is saved and handed on, so machines' addresses are left out of both; who wants them asks
+``machine.address``, or the accounts themselves.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -34,6 +36,11 @@ _NOTHING: Final = "Nothing yet: start the machine, then look here again."
 _OFF: Final = "Calls are not kept here: a setting of the server (Educloud.record_calls)."
 _TYPE: Final = ("educloud_lab.wire.calls", "Accounts")
 _WIDTH: Final = 100
+# One machine's address, also as a network of one or in the name that a cloud gives it; not a wider network of a rule.
+_ADDRESS: Final = re.compile(
+    r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?:/32\b)?(?!/\d)|\b(?:ip|euca)(?:-\d{1,3}){4}\b(?:\.[\w.-]*\w)?"
+)
+_LEFT_OUT: Final = "(address left out)"
 _MONO: Final = "font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.2em 0"
 
 
@@ -119,7 +126,7 @@ def lines_of(accounts: wire.Accounts) -> list[str]:
                     lines.append(f"      {'' if number else name:<11}{line}")
         if account.left_out:
             lines.append(f"    {_left_out(account)}")
-    return lines[1:]
+    return [_ADDRESS.sub(_LEFT_OUT, line) for line in lines[1:]]
 
 
 def _filled(text: str, title: str) -> list[str]:
@@ -145,7 +152,7 @@ def html_of(accounts: wire.Accounts) -> str:
             pieces.append(_call(call))
         pieces.append("</details>")
     pieces.append(_legend(accounts.components))
-    return f"<div>{''.join(pieces)}</div>"
+    return _ADDRESS.sub(_LEFT_OUT, f"<div>{''.join(pieces)}</div>")
 
 
 def _call(call: wire.CloudCall) -> str:

@@ -64,14 +64,24 @@ def get(machine: Any, names: list[str], *, clock: Callable[[], float] = time.mon
     if is_folder and not here.is_dir():
         raise UsageError(f"%vm_get: there is no folder {target} here.")
     for source in sources:
-        _transfer(source, partial(machine.download, source, target or "."), clock)
+        _transfer(source, partial(machine.download, source, target or "."), clock, named=_near)
 
 
 def _split(names: list[str]) -> tuple[list[str], str]:
     return (names, "") if len(names) == 1 else (names[:-1], names[-1])
 
 
-def _transfer(source: str, work: Callable[..., Any], clock: Callable[[], float]) -> None:
+def _near(path: str) -> str:
+    """Return a path here as short as a person would write it: whose folders it lies in is not saved with a notebook."""
+    for base, sign in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if Path(path).is_relative_to(base):
+            return f"{sign}{Path(path).relative_to(base)}"
+    return path
+
+
+def _transfer(
+    source: str, work: Callable[..., Any], clock: Callable[[], float], named: Callable[[str], str] = str
+) -> None:
     shown = LiveText()
     began_s, drawn_s = clock(), -1.0
 
@@ -84,6 +94,6 @@ def _transfer(source: str, work: Callable[..., Any], clock: Callable[[], float])
 
     try:
         copied = work(progress=tell)
-        shown.draw(words.transferred(source, str(copied.path), copied.size_bytes, clock() - began_s))
+        shown.draw(words.transferred(source, named(str(copied.path)), copied.size_bytes, clock() - began_s))
     finally:
         shown.end()

@@ -88,6 +88,26 @@ def test_a_command_of_two_lines_keeps_both():
     assert "                 euca-create-tags" in lines_of(accounts(call(euca="euca-run\neuca-create-tags")))
 
 
+def test_machines_addresses_are_left_out_and_networks_are_not():
+    """What a cell shows is saved with the notebook."""
+    answer = {"Instances.1.PrivateIpAddress": "172.16.64.17", "Dns": "euca-172-16-64-17.eucalyptus.internal"}
+    told = accounts(
+        call(
+            answer=answer,
+            parameters={"CidrIp": "0.0.0.0/0", "Filter.1.Value.1": "172.16.64.17"},
+            error="172.16.64.17 is in use",
+            aws="aws ec2 authorize-security-group-ingress --cidr 172.16.64.17/32 --source 10.1.0.0/16",
+            euca="euca-describe-instances 172.16.64.17",
+        )
+    )
+    for text in (html_of(told), "\n".join(lines_of(told)), repr(show(told)), show(told)._repr_html_()):
+        assert not re.search(r"172.16.64.17|eucalyptus.internal", text)
+        assert text.count("(address left out)") >= 4
+        assert "10.1.0.0/16" in text
+    assert "0.0.0.0/0" in html_of(told)
+    assert told.accounts[0].calls[0].answer == answer, "who asks for it has it"
+
+
 @pytest.mark.parametrize(("recording", "word"), [(True, "start the machine"), (False, "record_calls")])
 def test_nothing_says_why(recording, word):
     empty = accounts(recording=recording)

@@ -6,6 +6,7 @@ import pytest
 from IPython.core.error import UsageError
 
 from educloud_lab.domain.errors import ConflictError
+from educloud_lab.notebook import magics_copy
 
 
 @pytest.fixture
@@ -96,3 +97,12 @@ def test_progress_is_drawn_now_and_then_in_one_place(notebook, files, monkeypatc
     assert texts[0].startswith("a.csv: [....................] 0%, 0 bytes of 100 bytes")
     assert texts[-1].startswith("a.csv -> /home/student/a.csv: 100 bytes")
     assert len({str(message["transient"]) for message in sent}) == 1
+
+
+def test_what_came_is_told_as_near_as_it_lies(tmp_path, monkeypatch):
+    """Whose folders they are is not saved with the notebook."""
+    home, course = tmp_path / "ann", tmp_path / "ann/course"
+    monkeypatch.setattr(Path, "home", lambda: home)
+    monkeypatch.setattr(Path, "cwd", lambda: course)
+    near = [str(course / "sub/back.txt"), str(home / "other.txt"), "/srv/back.txt"]
+    assert [magics_copy._near(path) for path in near] == ["sub/back.txt", "~/other.txt", "/srv/back.txt"]
