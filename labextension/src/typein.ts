@@ -24,17 +24,26 @@ export async function typeInto(
   if (!(await until(open, OPENING_MS)) || tab.terminal === null) {
     return 'not-open';
   }
-  const lines = text.split('\n').length;
-  if (lines > 1 && line === 0) {
+  const count = text.split('\n').length;
+  if (count > 1 && line === 0) {
     // A terminal that was just opened has no prompt yet.
     await until(() => tab.takesLines, PROMPT_MS);
   }
-  const whole = lines === 1 || (tab.takesLines && line === 0);
+  const whole = count === 1 || (tab.takesLines && line === 0);
   const piece = whole && tab.takesLines ? text : lineAt(text, line);
   if (tab.isDisposed || tab.terminal === null) {
     return 'not-open';
   }
-  tab.terminal.paste(piece);
+  if (piece.includes('\n')) {
+    // The screen brackets what is pasted by what it has drawn so far, and it may be behind: then each line would run.
+    const lines = piece.replace(/\n/g, '\r');
+    tab.terminal.session.send({
+      type: 'stdin',
+      content: [`\x1b[200~${lines}\x1b[201~`]
+    });
+  } else {
+    tab.terminal.paste(piece);
+  }
   tab.terminal.activate();
   return whole ? 'all' : 'line';
 }
