@@ -205,6 +205,7 @@ class Running:
         self._error: BaseException | None = None
         self._presses = 0
         self._over = False
+        self._closed = False
         self._pump = asyncio.run_coroutine_threadsafe(self._fetch(), self._loop)
 
     async def _fetch(self) -> None:
@@ -267,6 +268,7 @@ class Running:
 
     def close(self) -> None:
         """Let it go: when it still runs, it is ended on the machine. Repeatable."""
+        self._closed = True
         self._pump.cancel()
         do(self._inner.close())
 
@@ -284,7 +286,7 @@ class Running:
 
     def _pressed(self, _number: int, _frame: FrameType | None) -> None:
         self._presses += 1
-        if self._presses < len(_LADDER):
+        if not self._closed and self._presses < len(_LADDER):
             self.interrupt()
             return
         self._later(self._inner.close)

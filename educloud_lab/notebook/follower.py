@@ -65,7 +65,8 @@ class Feed:
         self.thread: threading.Thread | None = None
 
     def __contains__(self, panel: Panel) -> bool:
-        return id(panel) in self._panels
+        ref = self._panels.get(id(panel))
+        return ref is not None and ref() is panel  # an older one may have lain at the same address
 
     def add(self, panel: Panel) -> None:
         """Tell this panel from now on, within a second. Repeatable."""
@@ -159,7 +160,7 @@ class Feed:
         for key, ref in refs:
             if (panel := ref()) is not None:
                 found.append(panel)
-            else:
+            elif self._panels.get(key) is ref:
                 self._panels.pop(key, None)
         return found
 

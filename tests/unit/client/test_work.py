@@ -155,3 +155,29 @@ async def test_copies(monkeypatch, way):
     assert getattr(machine.Machine(Client(SERVER), Lease), way)("a", "b", progress=print) == "copied"
     assert await getattr(amachine.AsyncMachine(AsyncClient(SERVER), Lease), way)("a", "b", progress=print) == "copied"
     assert asked == [(SERVER, "l1", "a", "b", print)] * 2
+
+
+def test_a_command_that_was_let_go_takes_no_interrupts_any_more():
+    """An iteration that was left on an error lives on in the error's traceback, and would go on catching them."""
+
+    class Inner:
+        ended, interrupts, pieces = None, 0, [running.Piece("stdout", "x", 1)]
+
+        async def next(self):
+            return self.pieces.pop() if self.pieces else await asyncio.Event().wait()
+
+        async def interrupt(self):
+            self.interrupts += 1
+
+        async def close(self):
+            pass
+
+    inner = Inner()
+    command = running.Running(inner)
+    iteration = iter(command)
+    assert next(iteration) == ("stdout", "x")
+    command.close()
+    with pytest.raises(KeyboardInterrupt):
+        command._pressed(2, None)
+    iteration.close()
+    assert inner.interrupts == 0

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import weakref
 from datetime import timedelta
 
 import pytest
@@ -138,6 +139,18 @@ def test_states_cannot_be_set():
 
     with pytest.raises(TraitError):
         CloudPanel("one").state = "ready"
+
+
+def test_a_panel_at_the_address_of_one_that_is_gone_is_told_too(monkeypatch):
+    """Python gives the address, and with it the id, of an object that is gone to the next one."""
+    monkeypatch.setattr(follower.Feed, "_run", lambda self: None)
+    feed, gone, panel = follower.Feed(), Notes(), Notes()
+    feed._panels[id(panel)] = weakref.ref(gone)
+    del gone
+    assert panel not in feed
+    feed.add(panel)
+    assert panel in feed
+    assert feed._all() == [panel]
 
 
 def test_reading_asks_and_follows_from_then_on(client, socket, feed):
