@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from educloud_lab.broker.checks.outcome import Outcome, judges, shown
+from educloud_lab.broker.checks.outcome import Outcome, judges, named, shown
 from educloud_lab.broker.checks.own import size_bytes, size_text
 from educloud_lab.broker.checks.scene import Scene
 from educloud_lab.broker.tags import GONE
@@ -116,7 +116,7 @@ async def instance_in_group(scene: Scene, said: Assertion) -> Outcome:
     tag, found = said.values["tag"], _alive(await _instances(scene, said.values["tag"]))
     if not found:
         return Outcome(False, _none("instance", tag), _set_tag("instance", tag))
-    names = "; ".join(f"{seen.instance_id}: {', '.join(shown(name, 60) for name in seen.groups)}" for seen in found[:5])
+    names = "; ".join(f"{seen.instance_id}: {', '.join(named(name) for name in seen.groups)}" for seen in found[:5])
     return Outcome(
         any(said.values["name"] in seen.groups for seen in found), f"{names}.", "Choose the group when you run it."
     )

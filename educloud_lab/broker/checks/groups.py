@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from educloud_lab.broker.checks.outcome import Outcome, judges, shown
+from educloud_lab.broker.checks.outcome import Outcome, judges, named
 from educloud_lab.broker.checks.scene import Scene
 from educloud_lab.domain.checks import Assertion
 from educloud_lab.domain.errors import ConflictError
@@ -81,7 +81,7 @@ async def allows_only(scene: Scene, said: Assertion) -> Outcome:
     tcp = opened(groups, tcp_only=True)
     missing = [port for port in wanted if not _lets_in(tcp, port)]
     exactly = opened([_of(wanted)], tcp_only=False)
-    names = ", ".join(shown(group.name, 60) for group in groups)
+    names = ", ".join(named(group.name) for group in groups)
     seen = f"{names}: {_text(ranges)}."
     if missing:
         return Outcome(False, seen, f"Add a rule for TCP port {missing[0]}.")
@@ -98,7 +98,7 @@ async def allows(scene: Scene, said: Assertion) -> Outcome:
     ranges = opened(groups, tcp_only=True)
     inside = [port for port in wanted if _lets_in(ranges, port)]
     missing = [port for port in wanted if port not in inside]
-    names = ", ".join(shown(group.name, 60) for group in groups)
+    names = ", ".join(named(group.name) for group in groups)
     return Outcome(
         bool(inside) if said.denied else not missing,
         f"{names}: {_text(ranges)}.",
@@ -122,12 +122,12 @@ async def machine_in_group(scene: Scene, said: Assertion) -> Outcome:
     seen = await scene.instance()
     if seen is None:
         return Outcome(None, "The cloud shows no instance of this machine.", "Start the machine and check again.")
-    names = ", ".join(shown(name, 60) for name in seen.groups) or "none"
+    names = ", ".join(named(name) for name in seen.groups) or "none"
     return Outcome(said.values["name"] in seen.groups, f"Its groups: {names}.", "Choose the group when it is run.")
 
 
 def _no_group(name: str) -> Outcome:
-    return Outcome(False, "The account has no security group of that name.", f"Make the group '{shown(name, 60)}'.")
+    return Outcome(False, "The account has no security group of that name.", f"Make the group '{named(name)}'.")
 
 
 def _of(ports: Iterable[int]) -> GroupSeen:

@@ -65,6 +65,11 @@ def without_addresses(text: str) -> str:
 
 def shown(text: str, length: int = _SHOWN_LENGTH) -> str:
     """Return what a machine said as one line that may be shown: no secrets, no terminal escapes, cut to a length."""
-    plain = _ESCAPE.sub("", redact(text))
+    return named(redact(text), length)
+
+
+def named(text: str, length: int = 80) -> str:
+    """Return the name of something, which is no secret however long it is, as it may be shown."""
+    plain = _ESCAPE.sub("", text)
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in plain).split())
     return line if len(line) <= length else line[: length - 1] + "\u2026"

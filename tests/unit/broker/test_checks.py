@@ -162,6 +162,8 @@ async def test_security_groups_of_the_machine(rig):
     cloud.group_rules[name] = [ssh, icmp]
     await rig.holds("the group allows only 22", "the group does not allow 80", f"your machine is in the group {name}")
     await rig.fails("the group allows only 22 and 80", "the group allows 22 and 80", "the group does not allow 22, 80")
+    for line in ("the group allows only 22", f"your machine is in the group {name}"):
+        assert name in (await rig.one(line)).seen  # long as it is
     cloud.group_rules[name] = [ssh, icmp, RuleSeen("tcp", 80, 80, ANYWHERE)]
     await rig.holds("the group allows only 22 and 80", "the group allows 80")
     await rig.fails("the group allows only 22", "the group does not allow 80")
