@@ -52,7 +52,11 @@ __educloud_supervise() {
   set -f
   while IFS= read -r wish; do
     case $wish in
-    INT | TERM | KILL) __educloud_signal "$wish" ;;
+    INT)
+      __educloud_signal INT
+      __educloud_again
+      ;;
+    TERM | KILL) __educloud_signal "$wish" ;;
     END) exit ;;
     esac
   done
@@ -79,6 +83,7 @@ __educloud_others() {
     # The name, in parentheses, may hold anything.
     set -- ${line##*) }
     if [ "$4" != "$$" ] || [ "$1" = Z ]; then continue; fi
+    if [ -n "$grouped" ] && [ "$3" = "$$" ] && [ -O "$folder" ]; then continue; fi
     if [ -O "$folder" ]; then own="$own $pid"; else foreign="$foreign $pid"; fi
   done
   set -f
@@ -86,6 +91,12 @@ __educloud_others() {
 }
 __educloud_signal() {
   tries=0
+  # The command's own process group at one moment: looking through all processes takes so long that one which is born
+  # meanwhile would be missed, and a shell that waits for it would go on waiting. Both shells of ours heed neither.
+  if [ "$1" != KILL ]; then
+    kill -s "$1" -- "-$$"
+    grouped=yes
+  fi
   while __educloud_others && [ "$tries" -lt 5 ]; do
     unset IFS
     if [ -n "$own" ]; then kill -s "$1" $own; fi
@@ -94,7 +105,25 @@ __educloud_signal() {
     if [ "$1" != KILL ]; then break; fi
     tries=$((tries + 1))
   done
+  grouped=''
 }
+# What was just being born, or made into another program, when it was interrupted may have lost that, and the shell that
+# waits for it then waits on. Whatever lives on without catching or ignoring interrupts (2 in the masks) had none.
+__educloud_again() {
+  sleep 0.2
+  __educloud_others
+  for pid in $own; do
+    heeds=''
+    while read -r key value; do
+      case $key$value in
+      SigIgn:*[2367abef] | SigCgt:*[2367abef]) heeds=yes ;;
+      CapInh:*) break ;;
+      esac
+    done <"/proc/$pid/status"
+    if [ -z "$heeds" ]; then kill -s INT "$pid"; fi
+  done
+}
+grouped=''
 __educloud_supervise <&3 >/dev/null 4>&- &
 __educloud_supervisor=$!
 """
@@ -168,7 +197,9 @@ fi
 
 _CLEAN: Final = r"""
 set --
-unset -f __educloud_lines __educloud_supervise __educloud_others __educloud_signal __educloud_refuse __educloud_mark
+unset -f __educloud_lines __educloud_supervise __educloud_others __educloud_signal __educloud_again __educloud_refuse
+unset -f __educloud_mark
+unset grouped
 unset __educloud_part __educloud_line __educloud_environment __educloud_first __educloud_second __educloud_count
 unset __educloud_supervisor __educloud_end __educloud_nonce __educloud_boot __educloud_place
 # Before its first line, so that its lines keep their numbers.
