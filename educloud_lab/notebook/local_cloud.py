@@ -103,8 +103,9 @@ def _ask(python: str, timeout_s: float) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(done.stdout)
         if not told["environment"] or not told["gateway"]:
             raise ValueError("incomplete")
-    except (ValueError, KeyError) as error:
-        raise _none("`educloud cloud env` answered what is none of its answers.") from error
+    except (ValueError, KeyError, TypeError):
+        # Without a cause: IPython's verbose tracebacks show the values of its lines, and these hold keys.
+        raise _none("`educloud cloud env` answered what is none of its answers.") from None
     return told
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.ultratb import VerboseTB
 
 from educloud_lab.domain.errors import CloudUnreachableError
 from educloud_lab.notebook.local_cloud import use_local_cloud
@@ -92,3 +93,18 @@ def test_without_one_it_says_what_to_do(python: Callable[[str], str], script: st
 def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CloudUnreachableError, match="FileNotFoundError"):
         use_local_cloud(python=str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("odd", [{**TOLD, "gateway": {}}, {"environment": TOLD["environment"]}, [TOLD]])
+def test_a_verbose_traceback_of_an_odd_answer_shows_no_key(python: Callable[[str], str], odd: object) -> None:
+    """`%xmode Verbose` shows the values of the variables in each line."""
+    with pytest.raises(CloudUnreachableError) as caught:
+        use_local_cloud(python=python(answer(odd)))
+    assert caught.value.__suppress_context__
+    ours = caught.value.__traceback__
+    while ours is not None and ours.tb_frame.f_code.co_filename == __file__:  # this test knows the key
+        ours = ours.tb_next
+    shown = VerboseTB(theme_name="nocolor").text(CloudUnreachableError, caught.value, ours)
+    assert "none of its answers" in shown
+    assert SECRET not in shown
+    assert "AKIAEXAMPLE" not in shown
