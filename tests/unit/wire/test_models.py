@@ -32,6 +32,27 @@ st.register_type_strategy(wire.VolumeNeed, volumes)
 st.register_type_strategy(
     wire.LabNeeds, st.builds(wire.LabNeeds, **names, course=TEXTS, volumes=st.lists(volumes, max_size=2))
 )
+paths = st.sampled_from(["/data/x", "~/a b", "é'$", "-n"])
+st.register_type_strategy(
+    wire.RunRequest,
+    st.builds(
+        wire.RunRequest,
+        script=st.sampled_from(["true", "echo 'é'\nexit 3"]),
+        shell=st.sampled_from(["bash", "sh"]),
+        folder=st.none() | paths,
+        environment=st.dictionaries(st.sampled_from(["A", "_b1"]), TEXTS.filter(lambda text: "\0" not in text)),
+        keep=st.none() | st.just("lesson-1"),
+        background=st.booleans(),
+        limit_s=st.none() | st.floats(0.1, 99),
+    ),
+)
+sums = st.text("0123456789abcdef", min_size=64, max_size=64)
+modes, sizes = st.integers(0, 0o777), st.integers(0, 2**60)
+st.register_type_strategy(
+    wire.UploadRequest,
+    st.builds(wire.UploadRequest, path=paths, name=st.just("a b"), size_bytes=sizes, sha256=sums, mode=modes),
+)
+st.register_type_strategy(wire.DownloadRequest, st.builds(wire.DownloadRequest, path=paths))
 JSON = st.none() | st.booleans() | st.integers(-99, 99) | TEXTS
 st.register_type_strategy(
     wire.NeedsRequest,
@@ -72,3 +93,26 @@ def test_names_have_bounds(name):
 def test_times_carry_their_zone():
     text = wire.Console(lease_id="x", text="", read_at=datetime(2026, 1, 2, tzinfo=UTC)).model_dump_json()
     assert json.loads(text)["read_at"] == "2026-01-02T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"script": ""},
+        {"script": "a\0b"},
+        {"script": "é" * (128 * 1024 + 1)},
+        {"folder": "a\nb"},
+        {"folder": ""},
+        {"keep": "../x"},
+        {"keep": ".x"},
+        {"environment": {"A-B": "x"}},
+        {"environment": {"A": "\0"}},
+        {"environment": {"A": "x" * 70_000}},
+        {"limit_s": 0},
+        {"shell": "zsh"},
+    ],
+    ids=lambda changes: f"{next(iter(changes))} {str(changes)[:40]!a}",
+)
+def test_what_can_be_run_has_bounds(changes):
+    with pytest.raises(ValidationError):
+        wire.RunRequest.model_validate({"script": "true"} | changes)
