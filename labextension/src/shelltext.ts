@@ -107,6 +107,8 @@ export function typedText(text: string, kind: 'shell' | 'session'): string {
 
 /** What the shell says when it takes pasted text as one piece, and when it does no longer. */
 const SWITCH = /\x1b\[\?(?:[\d;]+;)?2004(?:;[\d;]+)?([hl])/g; // eslint-disable-line no-control-regex
+/** What our server sends when a shell has ended without its terminal: what is typed now reaches nobody. */
+const ENDED = '\x1b[!p';
 const LONGEST_SWITCH = 32;
 
 /** Follows a terminal's output: whether what is pasted now comes as one piece, which no line end in it runs. */
@@ -114,10 +116,27 @@ export class PasteMode {
   /** Whether the program in front has asked for it. */
   bracketed = false;
 
+  /** Whether this shell has been at its prompt: what is typed before that reaches nobody. */
+  get prompted(): boolean {
+    return this._shell === 'prompted';
+  }
+
+  /** Whether the shell has ended, and no other was opened yet. */
+  get ended(): boolean {
+    return this._shell === 'ended';
+  }
+
   take(output: string): void {
     const text = this._tail + output;
-    for (const [, state] of text.matchAll(SWITCH)) {
-      this.bracketed = state === 'h';
+    const ended = text.lastIndexOf(ENDED);
+    if (ended >= 0) {
+      this._shell = 'ended';
+    }
+    for (const found of text.matchAll(SWITCH)) {
+      this.bracketed = found[1] === 'h';
+      if (this.bracketed && found.index > ended) {
+        this._shell = 'prompted';
+      }
     }
     const from = text.lastIndexOf('\x1b');
     this._tail =
@@ -125,6 +144,7 @@ export class PasteMode {
   }
 
   private _tail = '';
+  private _shell: 'opening' | 'prompted' | 'ended' = 'opening';
 }
 
 /** One piece of a text for a terminal that takes no pasted lines: a line at a time, tabs as blanks. */

@@ -61,6 +61,12 @@ export class TerminalTab extends BoxPanel {
     return this._pasteMode.bracketed;
   }
 
+  /** Whether the shell has been at its prompt; 'ended' when there is none any more. */
+  get prompt(): 'awaited' | 'seen' | 'ended' {
+    const mode = this._pasteMode;
+    return mode.prompted ? 'seen' : mode.ended ? 'ended' : 'awaited';
+  }
+
   get problem(): Problem | null {
     return this._problem;
   }

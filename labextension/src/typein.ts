@@ -7,9 +7,14 @@ import type { TerminalTab } from './terminaltab';
 import type { Typed } from './tokens';
 
 const OPENING_MS = 30_000;
+/** A shell on a slow machine is at its first prompt within this; one that never says that it is may be there. */
+const FIRST_PROMPT_MS = 20_000;
 /** A shell says within this that it takes pasted lines as one piece; one that does not say so may never. */
 const PROMPT_MS = 1_500;
 const LOOK_MS = 50;
+
+/** Terminals whose first prompt was waited for in vain: once is enough. */
+const silent = new WeakSet<TerminalTab>();
 
 export async function typeInto(
   tab: TerminalTab,
@@ -25,8 +30,16 @@ export async function typeInto(
     return 'not-open';
   }
   const count = text.split('\n').length;
-  if (count > 1 && line === 0) {
-    // A terminal that was just opened has no prompt yet.
+  if (tab.prompt !== 'seen' && !silent.has(tab)) {
+    // A terminal that was just opened has no shell yet, and what is typed before there is one reaches nobody.
+    const wait_ms = tab.prompt === 'ended' ? PROMPT_MS : FIRST_PROMPT_MS;
+    if (!(await until(() => tab.prompt === 'seen', wait_ms))) {
+      if (tab.isDisposed || tab.prompt === 'ended') {
+        return 'not-open';
+      }
+      silent.add(tab);
+    }
+  } else if (count > 1 && line === 0) {
     await until(() => tab.takesLines, PROMPT_MS);
   }
   const whole = count === 1 || (tab.takesLines && line === 0);

@@ -96,12 +96,7 @@ def test_the_first_lesson(server: JupyterLab, browser_path: str, tmp_path: Path,
         server.wait_phase(metadata(FIRST)["lab"], "ready")
         expect(panel).to_contain_text("Ready", timeout=LONG_MS)
 
-        # Lines are pasted as one piece where a prompt is there that takes them so: the terminal comes first.
-        press(panel, "Terminal")
-        wait_terminal(page, r"student@\S+")
-        page.locator(".lm-TabBar-tab", has_text=FIRST).first.click()
-
-        # The button beside a block types it at the terminal's prompt; Enter is the person's.
+        # The button beside a block opens the terminal and types at its prompt; Enter is the person's.
         block = page.locator(".jp-MarkdownCell", has_text="uptime").locator(".educloud-typein button")
         block.scroll_into_view_if_needed(timeout=LONG_MS)
         expect(block).to_have_text(re.compile("Type into the terminal"), timeout=LONG_MS)

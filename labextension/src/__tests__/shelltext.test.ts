@@ -103,6 +103,22 @@ test('the shell says whether pasted lines wait for Enter', () => {
   expect(mode.bracketed).toBe(false);
 });
 
+test('whether there is a shell that hears what is typed', () => {
+  const mode = new PasteMode();
+  mode.take('Connecting to the machine...\r\x1b[2KWelcome\r\n');
+  expect([mode.prompted, mode.ended]).toEqual([false, false]);
+  mode.take('\x1b[?2004h$ ');
+  expect([mode.prompted, mode.ended]).toEqual([true, false]);
+  mode.take('\x1b[?2004l\r\nrunning\r\n');
+  expect([mode.prompted, mode.ended]).toEqual([true, false]);
+  mode.take('\x18\x1b[?1047l\x1b[!p\x1b[?1000;2004l\x1b[0m');
+  expect([mode.prompted, mode.ended]).toEqual([false, true]);
+  mode.take('\x1b[?2004h$ ');
+  expect([mode.prompted, mode.ended]).toEqual([true, false]);
+  mode.take('\x1b[!p\r\nStopped\r\n\x1b[?2004h$ ');
+  expect([mode.prompted, mode.ended]).toEqual([true, false]);
+});
+
 test('one line at a time, tabs as blanks', () => {
   expect(lineAt('a\n\tb\nc', 1)).toBe('    b');
   expect(lineAt('a', 3)).toBe('');
