@@ -33,8 +33,9 @@ class Guest:
         (path / "etc/passwd").write_text(f"root:x:0:0::/root:/bin/sh\nstudent:x:1000:1000:S:{path}/home:/bin/sh\n")
         (path / "home").mkdir()
         if shell == "busybox":
-            for tool in TOOLS.split():
-                (path / "bin" / tool).symlink_to(shutil.which("busybox"))
+            own = subprocess.run(["busybox", "--list"], capture_output=True, text=True, check=True).stdout.split()
+            for tool in TOOLS.split():  # a build of it without su takes the system's, as an image would
+                (path / "bin" / tool).symlink_to(shutil.which("busybox" if tool in own else tool))
             self.command = [shutil.which("busybox"), "sh"]
         else:
             self.command = [shutil.which(shell)]
