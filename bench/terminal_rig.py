@@ -45,6 +45,9 @@ def wait_for_port(port, process):
 class Rig:
     """Starts and ends everything; use with ``with``."""
 
+    forced_command = "ForceCommand exec /bin/sh\n"
+    """What the sshd starts whatever is asked for, as a line of its configuration; '': what is asked for."""
+
     def __init__(self, folder):
         self.folder = folder
         self.processes = []
@@ -94,7 +97,7 @@ class Rig:
             f"ListenAddress 127.0.0.1:{port}\nHostKey {self.folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
             f"UseDNS no\nTrustedUserCAKeys {self.folder}/ca.pub\nAuthorizedPrincipalsFile {self.folder}/principals\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nPermitRootLogin prohibit-password\n"
-            "ForceCommand exec /bin/sh\nSetEnv SHLVL=2\nPasswordAuthentication no\nMaxSessions 100\nMaxStartups 100\n"
+            f"{self.forced_command}SetEnv SHLVL=2\nPasswordAuthentication no\nMaxSessions 100\nMaxStartups 100\n"
             "PrintLastLog no\nPrintMotd no\n"
         )
         self.processes.append(

@@ -14,6 +14,7 @@ import asyncssh
 from educloud_lab.gateway import door
 from educloud_lab.gateway.addresses import Destination
 from educloud_lab.gateway.routes import Place
+from educloud_lab.valve import Valve
 
 # What a paused channel may hold of a client's data (the SSH window).
 WINDOW_BYTES = 1024 * 1024
@@ -55,6 +56,7 @@ class Forward(asyncssh.SSHTCPSession[bytes]):
         self._backlog = backlog
         self._on_end = on_end
         self._channel: asyncssh.SSHTCPChannel[bytes] | None = None
+        self._valve: Valve | None = None
         self._target: asyncio.Transport | None = None
         self._opened_at = time.monotonic()
         self._target_eof = False
@@ -77,7 +79,7 @@ class Forward(asyncssh.SSHTCPSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
         """Let the machine speak, now that the channel is open."""
-        self._channel = chan
+        self._channel, self._valve = chan, Valve(chan)
         if self._ended:
             chan.abort()
             return
@@ -136,10 +138,10 @@ class Forward(asyncssh.SSHTCPSession[bytes]):
 
     def target_paused(self, paused: bool) -> None:
         """Hold the client's data in its window while the machine takes no more."""
-        if self._channel and paused:
-            self._channel.pause_reading()
-        elif self._channel:
-            self._channel.resume_reading()
+        if self._valve and paused:
+            self._valve.pause()
+        elif self._valve:
+            self._valve.resume()
 
     def target_lost(self) -> None:
         """Close the channel after what the closed machine sent has reached the client."""

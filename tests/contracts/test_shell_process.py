@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -129,4 +131,44 @@ async def test_a_signal_is_told(sshd):
     await eventually(lambda: process.exit_status == 137)
     assert process.exit_signal == "KILL"
     await process.close()
+    await connection.close()
+
+
+POUR = """
+import os, sys
+for written in range(65536, 65536 * 2048 + 1, 65536):
+    os.write(1, bytes(65536))
+    with open(sys.argv[1], "w") as note:
+        note.write(str(written))
+"""
+
+
+async def _still(note):
+    """Return what the program has written, once it stands still: nobody takes any more of it."""
+    before = -1
+    while (now := int(note.read_text() or "0") if note.exists() else 0) != before or not now:
+        before = now
+        await asyncio.sleep(0.1)
+    return now
+
+
+@pytest.mark.parametrize("kind", ["process", "terminal"])
+async def test_a_slow_reader_holds_a_pouring_program_back_all_the_way(sshd, tmp_path, kind):
+    # Paused for good is another matter than taking a little at a time: asyncssh gives its whole window back with the
+    # first packet that it delivers, also when others still wait.
+    connection = await AsyncsshShell().connect(sshd.grant())
+    note = tmp_path / "written"
+    words = [sys.executable, "-c", POUR, str(note)]
+    if kind == "process":
+        reader = await connection.open_process(words)
+    else:
+        reader = await connection.open_pty(term="dumb", columns=80, rows=24)
+        reader.write(f"exec {shlex.join(words)}\n".encode())
+    taken = 0
+    async with asyncio.timeout(LIMIT_S):
+        for _ in range(24):
+            piece = await reader.read()
+            taken += len(piece[1] if kind == "process" else piece)
+            assert await _still(note) - taken < 3 * 1024 * 1024 // 2
+    await reader.close()
     await connection.close()

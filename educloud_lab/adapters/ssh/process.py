@@ -10,6 +10,7 @@ import asyncssh
 
 from educloud_lab.adapters.ssh.pty import READ_BYTES
 from educloud_lab.ports.shell import Stream
+from educloud_lab.valve import Valve
 
 # Input that waits in this process; SSH's window and the machine's pipe hold more.
 UNSENT_HIGH_BYTES = 256 * 1024
@@ -23,17 +24,16 @@ class ProcessSession(asyncssh.SSHClientSession[bytes]):
     def __init__(self) -> None:
         self._pieces: deque[tuple[Stream, bytes]] = deque()
         self._size_bytes = 0
-        self._paused = False
         self._ended = False
         self._given_up = False
         self._arrived = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._valve: Valve | None = None
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         """Take the open channel."""
-        self._channel = chan
+        self._valve = Valve(chan)
         chan.set_write_buffer_limits(UNSENT_HIGH_BYTES, UNSENT_LOW_BYTES)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
@@ -42,9 +42,8 @@ class ProcessSession(asyncssh.SSHClientSession[bytes]):
             return
         self._pieces.append(("stderr" if datatype == asyncssh.EXTENDED_DATA_STDERR else "stdout", data))
         self._size_bytes += len(data)
-        if self._size_bytes >= READ_BYTES and not self._paused and self._channel:
-            self._paused = True
-            self._channel.pause_reading()
+        if self._size_bytes >= READ_BYTES and self._valve:
+            self._valve.pause()
         self._arrived.set()
 
     def eof_received(self) -> bool:
@@ -84,9 +83,8 @@ class ProcessSession(asyncssh.SSHClientSession[bytes]):
             self._pieces.appendleft((stream, data[READ_BYTES:]))
             data = data[:READ_BYTES]
         self._size_bytes -= len(data)
-        if self._paused and self._size_bytes < READ_BYTES and self._channel:
-            self._paused = False
-            self._channel.resume_reading()
+        if self._size_bytes < READ_BYTES and self._valve:
+            self._valve.resume()
         return stream, data
 
     async def writable(self) -> None:

@@ -8,6 +8,8 @@ from collections import deque
 
 import asyncssh
 
+from educloud_lab.valve import Valve
+
 READ_BYTES = 128 * 1024
 # What a person pastes is small; what a broken page sends is not.
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
@@ -19,22 +21,20 @@ class PtySession(asyncssh.SSHClientSession[bytes]):
     def __init__(self) -> None:
         self._pieces: deque[bytes] = deque()
         self._size_bytes = 0
-        self._paused = False
         self._ended = False
         self._waiter: asyncio.Future[None] | None = None
-        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._valve: Valve | None = None
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         """Take the open channel."""
-        self._channel = chan
+        self._valve = Valve(chan)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Keep output until it is taken."""
         self._pieces.append(data)
         self._size_bytes += len(data)
-        if self._size_bytes >= READ_BYTES and not self._paused and self._channel:
-            self._paused = True
-            self._channel.pause_reading()
+        if self._size_bytes >= READ_BYTES and self._valve:
+            self._valve.pause()
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -64,9 +64,8 @@ class PtySession(asyncssh.SSHClientSession[bytes]):
             self._pieces.appendleft(data[READ_BYTES:])
             data = data[:READ_BYTES]
         self._size_bytes -= len(data)
-        if self._paused and self._size_bytes < READ_BYTES and self._channel:
-            self._paused = False
-            self._channel.resume_reading()
+        if self._size_bytes < READ_BYTES and self._valve:
+            self._valve.resume()
         return data
 
     def _wake(self) -> None:
