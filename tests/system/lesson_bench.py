@@ -15,6 +15,7 @@ from tests.system.by_hand import client, exported
 from tests.system.conftest import Bench, JupyterLab
 from tests.system.lesson_runner import Run, metadata, run_lesson
 
+PANEL = "application/vnd.educloud.panel+json"
 _HELD = re.compile(r"^(\d+) of (\d+) hold\.$", re.M)
 
 
@@ -154,3 +155,13 @@ def assert_runs(name: str, server: JupyterLab, bench: Bench) -> None:
     assert phases
     assert phases <= {"asleep", "off"}
     assert held_secrets(server.folder / name, bench, server) == []
+    payloads = [
+        output.data[PANEL]
+        for cell in run.notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if PANEL in output.get("data", {})
+    ]
+    assert payloads
+    for payload in payloads:  # what is shown is asked for when it is looked at, not kept
+        assert {**payload, "slot": ""} == {"version": 1, "lab": None, "machine_profile": None, "slot": ""}

@@ -65,7 +65,6 @@ def run_lesson(
     server: JupyterLab,
     *,
     change: Callable[[nbformat.NotebookNode], None] | None = None,
-    until: str = "",
     tell: Callable[[str], None] | None = None,
 ) -> Run:
     """Run a copy of a lesson in the server's folder; the copy has the outputs afterwards.
@@ -74,7 +73,6 @@ def run_lesson(
     ----------
     name : file name of the lesson.
     change : spoils (or otherwise changes) the notebook before it runs.
-    until : id of the last cell that runs; '' runs all.
     tell : is told each cell as it ends.
     """
     path = server.folder / name
@@ -109,8 +107,6 @@ def run_lesson(
                     if tell is not None:
                         said = "\n".join(text_of(output) for output in cell.outputs)
                         tell(f"[{cell.id} {run.seconds[cell.id]:.1f} s]\n{cell.source}\n-->\n{said}")
-            if cell.id == until:
-                break
     nbformat.write(notebook, path)
     return run
 
