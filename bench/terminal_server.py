@@ -13,7 +13,7 @@ from educloud_lab.domain.errors import NotFoundError
 from educloud_lab.ports.shell import Grant
 from educloud_lab.server.connections import MachineConnections
 from educloud_lab.server.routes import rules
-from educloud_lab.server.running import SETTING, RunService
+from educloud_lab.server.run_service import SETTING, RunService
 from educloud_lab.server.terminals import TerminalService, terminal_routes
 
 LEASE = "bench"

@@ -19,8 +19,8 @@ from educloud_lab.server.connections import MachineConnections
 from educloud_lab.server.desk import SETTING as DESK
 from educloud_lab.server.feed import Feed
 from educloud_lab.server.routes import below, rules
-from educloud_lab.server.running import SETTING as RUNS
-from educloud_lab.server.running import RunService
+from educloud_lab.server.run_service import SETTING as RUNS
+from educloud_lab.server.run_service import RunService
 from educloud_lab.server.socket import SETTING as SOCKETS
 from educloud_lab.server.socket import Sockets
 from educloud_lab.server.terminals import TerminalService, terminal_routes

@@ -12,8 +12,8 @@ from educloud_lab.wire import models as wire
 
 if TYPE_CHECKING:
     from educloud_lab.client.aio import AsyncClient
+    from educloud_lab.client.arunning import AsyncRunning
     from educloud_lab.client.copying import Copied
-    from educloud_lab.client.running import AsyncRunning
     from educloud_lab.wire.run import RunRequest
 
 
@@ -132,7 +132,7 @@ class AsyncMachine:
         return await self._begin(work.request(command, timeout_s, folder, environment, keep))
 
     async def _begin(self, request: RunRequest) -> AsyncRunning:
-        from educloud_lab.client.running import abegin
+        from educloud_lab.client.arunning import abegin
 
         return await abegin(await self.client._alive(), self.id, request)
 

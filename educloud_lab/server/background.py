@@ -13,7 +13,7 @@ from educloud_lab.domain.errors import BadInputError, ConflictError, EducloudErr
 from educloud_lab.server import background_scripts as scripts
 from educloud_lab.server.base import RestHandler
 from educloud_lab.server.run_scripts import script_input
-from educloud_lab.server.running import SETTING, RunService
+from educloud_lab.server.run_service import SETTING, RunService
 
 if TYPE_CHECKING:  # pydantic is loaded at first use, not with the extension
     from educloud_lab.ports.shell import Completed

@@ -18,7 +18,8 @@ from educloud_lab.domain.errors import (
 from educloud_lab.ports.shell import Process
 from educloud_lab.server.copy_scripts import receive, send
 from educloud_lab.server.errors import refusal_of
-from educloud_lab.server.running import RunService, SendBytes, SendText
+from educloud_lab.server.run_service import RunService
+from educloud_lab.server.running import SendBytes, SendText
 
 if TYPE_CHECKING:  # pydantic is loaded at first use, not with the extension
     from educloud_lab.wire.copying import DownloadRequest, UploadRequest

@@ -14,7 +14,8 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from educloud_lab.domain.errors import BadInputError
 from educloud_lab.server.base import Guard, faults_of
-from educloud_lab.server.running import SETTING, Run, RunService, failed
+from educloud_lab.server.run_service import SETTING, RunService
+from educloud_lab.server.running import Run, failed
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 """A script and its environment with every character escaped."""

@@ -21,7 +21,7 @@ from educloud_lab.ports.shell import Grant
 from educloud_lab.server.activity import ActivityReporter
 from educloud_lab.server.connections import MachineConnections
 from educloud_lab.server.routes import rules
-from educloud_lab.server.running import SETTING, RunService
+from educloud_lab.server.run_service import SETTING, RunService
 from educloud_lab.wire import models as wire
 from tests.sshd import LEASE, Machine, start_sshd
 

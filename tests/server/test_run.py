@@ -18,10 +18,11 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_unix_socket
 
+from educloud_lab.client.arunning import abegin
 from educloud_lab.client.errors import ServerUnreachableError
 from educloud_lab.client.find import Server
 from educloud_lab.client.hints import HINT
-from educloud_lab.client.running import abegin, begin
+from educloud_lab.client.running import begin
 from educloud_lab.domain import errors
 from educloud_lab.server import run as run_module
 from educloud_lab.server.running import AHEAD_BYTES, Run
@@ -230,7 +231,7 @@ async def test_what_it_leaves_in_the_background_goes_on(server, tmp_path, servic
 
 
 async def test_too_many_that_linger_are_let_go(server, service, monkeypatch):
-    monkeypatch.setattr("educloud_lab.server.running.MAX_LINGERING", 2)
+    monkeypatch.setattr("educloud_lab.server.run_service.MAX_LINGERING", 2)
     pids = []
     for _ in range(4):
         _, stdout, _ = await run(server, "sleep 600 & echo $!")

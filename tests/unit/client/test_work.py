@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from educloud_lab.client import amachine, copying, machine, running
+from educloud_lab.client import amachine, arunning, copying, machine, running
 from educloud_lab.client.aio import AsyncClient
 from educloud_lab.client.client import Client
 from educloud_lab.client.find import Server
@@ -69,7 +69,7 @@ def run(request, monkeypatch):
 
     def run(fake, *arguments, **options):
         monkeypatch.setattr(running, "begin", fake.begin)
-        monkeypatch.setattr(running, "abegin", fake.abegin)
+        monkeypatch.setattr(arunning, "abegin", fake.abegin)
         if request.param == "blocking":
             return machine.Machine(Client(SERVER), Lease).run(*arguments, **options)
         return asyncio.run(amachine.AsyncMachine(AsyncClient(SERVER), Lease).run(*arguments, **options))
@@ -161,7 +161,7 @@ def test_a_command_that_was_let_go_takes_no_interrupts_any_more():
     """An iteration that was left on an error lives on in the error's traceback, and would go on catching them."""
 
     class Inner:
-        ended, interrupts, pieces = None, 0, [running.Piece("stdout", "x", 1)]
+        ended, interrupts, pieces = None, 0, [arunning.Piece("stdout", "x", 1)]
 
         async def next(self):
             return self.pieces.pop() if self.pieces else await asyncio.Event().wait()
