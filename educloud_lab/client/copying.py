@@ -7,15 +7,12 @@ The functions that begin with ``a`` are for a running event loop; the others do 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import hashlib
 import os
 import secrets
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO
@@ -23,10 +20,11 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from educloud_lab.client.background import background_loop
+from educloud_lab.client.copied_files import KEPT, create, measure, open_source, target_path, told
 from educloud_lab.client.errors import ServerUnreachableError, error_of
 from educloud_lab.client.find import Server
 from educloud_lab.client.sockets import RestedTooLongError, WorkSocket, pool
-from educloud_lab.domain.errors import BadInputError, ConflictError, EducloudError, NotFoundError
+from educloud_lab.domain.errors import BadInputError, ConflictError, EducloudError
 from educloud_lab.wire.copying import (
     AHEAD_BYTES,
     CONTENT,
@@ -44,7 +42,6 @@ from educloud_lab.wire.copying import (
 ACK_BYTES = 256 * 1024
 ENDING_S = 5.0
 _CONTENT = bytes([CONTENT])
-_KEPT = "Nothing was changed."
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that have arrived, and all bytes."""
@@ -86,11 +83,11 @@ async def aupload(
         It broke off; the machine has the file as it was before.
     """
     source = await asyncio.to_thread(Path(source).expanduser)
-    with _told(source):
-        file = await asyncio.to_thread(_open, source)
+    with told(source):
+        file = await asyncio.to_thread(open_source, source)
     with file:
-        with _told(source):
-            size_bytes, sha256 = await asyncio.to_thread(_measure, file)
+        with told(source):
+            size_bytes, sha256 = await asyncio.to_thread(measure, file)
         mode = os.fstat(file.fileno()).st_mode & 0o777
         try:
             request = UploadRequest(path=str(target), name=source.name, size_bytes=size_bytes, sha256=sha256, mode=mode)
@@ -132,10 +129,10 @@ async def adownload(
     socket, ready = await _begin(server, lease_id, request)
     part: Path | None = None
     try:
-        path = await asyncio.to_thread(_target, str(target), ready.path)
-        with _told(path):
+        path = await asyncio.to_thread(target_path, str(target), ready.path)
+        with told(path):
             part = path.with_name(f".educloud-{secrets.token_hex(8)}.part")
-            with await asyncio.to_thread(_create, part) as file:
+            with await asyncio.to_thread(create, part) as file:
                 done = await _receive(socket, file, ready.size_bytes, progress)
             part.chmod(ready.mode)
             await asyncio.to_thread(os.replace, part, path)
@@ -214,7 +211,7 @@ async def _send(socket: WorkSocket, file: BinaryIO, size_bytes: int, progress: P
             if not data:
                 raise ConflictError(
                     "The file became shorter while it was copied.",
-                    kept=_KEPT,
+                    kept=KEPT,
                     next_step="Copy it when nothing writes to it.",
                 )
             await socket.send(_CONTENT + data)
@@ -243,7 +240,7 @@ async def _receive(socket: WorkSocket, file: BinaryIO, size_bytes: int, progress
             if message.size_bytes != taken_bytes or message.sha256 != sum_.hexdigest():
                 raise ConflictError(
                     "What arrived is not what the machine has: the file was changed while it was copied.",
-                    kept=_KEPT,
+                    kept=KEPT,
                     next_step="Copy it again when nothing writes to it.",
                 )
             await asyncio.to_thread(file.flush)
@@ -276,64 +273,8 @@ def _read(frame: str | bytes) -> ToKernel:
     return message
 
 
-def _open(source: Path) -> BufferedReader:
-    if source.exists() and not source.is_file() and not source.is_dir():  # opening a pipe would wait for its writer
-        raise BadInputError(f"{source} is no ordinary file.", kept=_KEPT, next_step="Name a file.")
-    return source.open("rb")
-
-
-def _measure(file: BufferedReader) -> tuple[int, str]:
-    sum_ = hashlib.file_digest(file, "sha256")
-    size_bytes = file.tell()
-    file.seek(0)
-    return size_bytes, sum_.hexdigest()
-
-
-def _create(part: Path) -> BinaryIO:
-    return os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-def _target(target: str, name: str) -> Path:
-    path = Path(target).expanduser()
-    if target.endswith("/") or path.is_dir():
-        if not path.is_dir():
-            raise BadInputError(f"There is no folder {path} here.", kept=_KEPT, next_step="Make it first.")
-        path /= Path(name).name
-        if path.is_dir():
-            raise BadInputError(f"{path} is a folder here.", kept=_KEPT, next_step="Name a file.")
-    return Path(os.path.realpath(path))
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Tell what a person can do about a failure of a file here."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        missing = path if path.parent.is_dir() else path.parent
-        raise NotFoundError(
-            f"There is no {missing} here.", kept=_KEPT, next_step="See that it is the right name."
-        ) from error
-    except IsADirectoryError as error:
-        raise BadInputError(
-            f"{path} is a folder; files are copied one by one.",
-            kept=_KEPT,
-            next_step="For a whole folder make an archive of it first: tar czf.",
-        ) from error
-    except PermissionError as error:
-        raise ConflictError(
-            f"You may not do that with {path} here.", kept=_KEPT, next_step="Use another folder."
-        ) from error
-    except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        what = f"The disk that holds {path} is full." if full else f"{path} cannot be used: {error.strerror}."
-        raise ConflictError(
-            what, kept=_KEPT, next_step="Make room for it." if full else "Use another folder."
-        ) from error
-
-
 def _bad_path(path: str) -> BadInputError:
-    return BadInputError(f"{path[:200]!r} is no name of a file on a machine.", kept=_KEPT)
+    return BadInputError(f"{path[:200]!r} is no name of a file on a machine.", kept=KEPT)
 
 
 def _odd() -> EducloudError:

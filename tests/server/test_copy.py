@@ -137,10 +137,10 @@ async def test_a_full_disk_says_so_and_leaves_the_old_file(server, home, tmp_pat
 async def test_a_file_that_changes_meanwhile_is_not_taken_for_whole(server, home, tmp_path, monkeypatch):
     (tmp_path / "log").write_bytes(b"a" * 1000)
     (home / "log").write_text("old")
-    honest = copying._measure
-    monkeypatch.setattr(copying, "_measure", lambda file: (honest(file)[0], "0" * 64))
+    honest = copying.measure
+    monkeypatch.setattr(copying, "measure", lambda file: (honest(file)[0], "0" * 64))
     assert "changed while" in await refused(errors.ConflictError, aupload(server, LEASE, tmp_path / "log", "log"))
-    monkeypatch.setattr(copying, "_measure", lambda file: (honest(file)[0] + 5, honest(file)[1]))
+    monkeypatch.setattr(copying, "measure", lambda file: (honest(file)[0] + 5, honest(file)[1]))
     assert "shorter" in await refused(errors.ConflictError, aupload(server, LEASE, tmp_path / "log", "log"))
     assert (home / "log").read_text() == "old"
     await eventually(lambda: not parts(home))
