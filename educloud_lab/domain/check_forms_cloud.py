@@ -90,7 +90,7 @@ SECURITY_GROUPS: Final = (
         place=Place.CLOUD,
         example='the group "web" allows 80',
         more=('the group "web" does not allow 22',),
-        about="The same for a security group of the account, by its name.",
+        about="The same for a security group of the account, by its name; without the group neither holds.",
     ),
     Form(
         name="group-exists",

@@ -90,10 +90,10 @@ async def allows_only(scene: Scene, said: Assertion) -> Outcome:
 
 @judges("group-allows", "named-group-allows")
 async def allows(scene: Scene, said: Assertion) -> Outcome:
-    """Each of these ports is open for TCP; when that is denied, none of them."""
+    """Each of these ports is open for TCP; when that is denied, none of them. Without the group neither is so."""
     groups = await _own(scene) if "name" not in said.values else await _named(scene, said.values["name"])
     if not groups:
-        return _no_group(said.values["name"])
+        return _no_group(said.values["name"], denied=said.denied)
     wanted = ports_of(said.values["ports"])
     ranges = opened(groups, tcp_only=True)
     inside = [port for port in wanted if _lets_in(ranges, port)]
@@ -126,8 +126,10 @@ async def machine_in_group(scene: Scene, said: Assertion) -> Outcome:
     return Outcome(said.values["name"] in seen.groups, f"Its groups: {names}.", "Choose the group when it is run.")
 
 
-def _no_group(name: str) -> Outcome:
-    return Outcome(False, "The account has no security group of that name.", f"Make the group '{named(name)}'.")
+def _no_group(name: str, *, denied: bool = False) -> Outcome:
+    """Say that a line about a group does not hold without it, whether it says or denies something of it."""
+    make_it = f"Make the group '{named(name)}'."
+    return Outcome(denied, "The account has no security group of that name.", make_it, make_it)
 
 
 def _of(ports: Iterable[int]) -> GroupSeen:

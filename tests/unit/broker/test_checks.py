@@ -200,6 +200,7 @@ def test_ranges_are_joined_where_they_meet():
 
 async def test_named_groups_and_key_pairs(rig):
     await rig.fails('the group "web" exists', 'the group "web" allows 80', 'the key pair "mine" exists')
+    await rig.fails('the group "web" does not allow 80')  # nothing can be said of what is not there
     await rig.world.cloud.ensure_group("web")
     rig.world.cloud.keys.add("mine")
     await rig.holds('the group "web" exists', 'the group "web" allows only 22', 'the key pair "mine" exists')
