@@ -35,6 +35,7 @@ from tests.system.lab_page import (
 pytestmark = pytest.mark.browser
 
 LAB = "Shell basics"
+NEEDS = "() => window.jupyterapp.shell.currentWidget.model.getMetadata('educloud')"
 CHOICE = {"lab": LAB, "machine_profile": "tiny"}
 MIME = "application/vnd.educloud.panel+json"
 
@@ -356,7 +357,9 @@ def test_server_half_missing(tmp_path: Path, page: Page, shot: Callable[[str], N
 
 def test_notebook_7(tmp_path: Path, page: Page, shot: Callable[[str], None]) -> None:
     for lab in serve(tmp_path, "notebook", fake=True):
-        (lab.root / "saved.ipynb").write_text(json.dumps(notebook(metadata=CHOICE, payload=CHOICE)))
+        saved = notebook(metadata=CHOICE, payload=CHOICE)
+        saved["cells"][0]["source"] += "\n\n```sh\necho from the text\n```"
+        (lab.root / "saved.ipynb").write_text(json.dumps(saved))
         lab.scene(scene="off")
         open_page(page, lab, "notebooks/saved.ipynb")
         without_kernel(page)
@@ -372,3 +375,21 @@ def test_notebook_7(tmp_path: Path, page: Page, shot: Callable[[str], None]) -> 
         type_line(page, "hello")
         wait_terminal(page, "hello: noted")
         shot("notebook7")
+
+        # A block of the text is typed there; Enter is the person's.
+        page.locator(".educloud-typein >> visible=true").get_by_role("button").click()
+        wait_terminal(page, r"\$ echo from the text\s*$")
+        shot("notebook7-block")
+        type_line(page, "")
+        wait_terminal(page, "echo from the text: noted")
+
+        # What the notebook needs is edited beside it.
+        execute(page, "application:toggle-panel", side="right", title="Notebook Tools", id="notebook-tools")
+        tools = page.locator("#notebook-tools")
+        tools.locator(".jp-Collapse-header", has_text="Lab machine").click()
+        form = tools.locator(".educloud-needsForm")
+        expect(form.get_by_label("Lab", exact=True)).to_have_value(CHOICE["lab"])
+        form.get_by_label("Minutes").fill("30")
+        form.get_by_label("Minutes").press("Enter")
+        wait_for("the minutes to be written", lambda: page.evaluate(NEEDS) == CHOICE | {"minutes": 30})
+        shot("notebook7-needs")
