@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -158,13 +159,14 @@ class JupyterLab:
             self.stop()
             raise
 
-    def start(self) -> None:
+    def start(self, *, port: int = 0) -> None:
         command = [
             str(BIN / "jupyter"),
             self.app,
             "--no-browser",
             "--expose-app-in-browser",
-            "--ServerApp.port=0",
+            f"--ServerApp.port={port}",
+            "--ServerApp.port_retries=0",
             "--ServerApp.ip=127.0.0.1",
             f"--ServerApp.base_url={self.base_url}",
             f"--IdentityProvider.token={self.token}",
@@ -197,6 +199,13 @@ class JupyterLab:
                 return False
 
         wait_for("JupyterLab to answer", answers)
+
+    def restart(self) -> None:
+        """End it, and start it again at the same address: pages that are open find it there."""
+        port = urllib.parse.urlsplit(self.url).port
+        assert port is not None
+        self.stop()
+        self.start(port=port)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         return self.request(method, f"educloud/api/v1/{path}", body)

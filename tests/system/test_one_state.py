@@ -121,7 +121,7 @@ def four(bench: Bench, tmp_path: Path, browser_path: str) -> Iterator[Four]:
         yield Four(bench, server, page)
 
 
-def test_one_state(four: Four) -> None:
+def test_one_state(four: Four, artifacts: Path) -> None:
     four.opened()
     four.run_cells()
     assert four.machine.state == "off"
@@ -149,12 +149,14 @@ def test_one_state(four: Four) -> None:
     four.run_cells()
     four.show("ready")
 
+    # The server is restarted: the page that is open finds it again, and its kernel is a new one.
     four.save()
-    four.server.stop()
-    four.server.start()
+    four.server.restart()
     four.server.wait_broker()
-    four.opened()
-    expect(four.panel).to_contain_text(WORDS["ready"], timeout=SOON_MS)
-    four.run_cells()
     four.machine.stop().wait("asleep")
+    expect(four.panel).to_contain_text(WORDS["asleep"], timeout=SOON_MS)
+    expect(four.sidebar).to_contain_text(WORDS["asleep"], timeout=SOON_MS)
+    four.page.screenshot(path=str(artifacts / "one-state-restarted.png"))
+    four.opened()
+    four.run_cells()
     four.show("asleep")
