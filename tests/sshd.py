@@ -73,9 +73,11 @@ class Machine:
         self.process.wait(60)
 
 
-def start_sshd(folder: Path, *, home: Path | None = None) -> Machine:
-    """Start one. Its commands have a home folder of their own, there or in ``folder``: never that of whoever runs the
-    tests, whose login files may wait for anything.
+def start_sshd(folder: Path, *, home: Path | None = None, more: str = "") -> Machine:
+    """Start one, with more lines in its configuration when given.
+
+    Its commands have a home folder of their own, there or in ``folder``: never that of whoever runs the tests, whose
+    login files may wait for anything.
     """
     home = home or folder / "home"
     home.mkdir(exist_ok=True)
@@ -93,7 +95,7 @@ def start_sshd(folder: Path, *, home: Path | None = None) -> Machine:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port: int = free.getsockname()[1]
-        write_config(folder, port, home)
+        write_config(folder, port, home, more)
         process = subprocess.Popen([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.DEVNULL)
         if until(lambda: process.poll() is not None or _is_listening(process, port)) and process.poll() is None:  # noqa: B023 - asked in this turn only
             return Machine(port, host.public, ca.private, process)
@@ -108,11 +110,11 @@ def _is_listening(process: subprocess.Popen[bytes], port: int) -> bool:
     return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
 
 
-def write_config(folder: Path, port: int, home: Path) -> None:
+def write_config(folder: Path, port: int, home: Path, more: str) -> None:
     """Write its configuration."""
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\nUseDNS no\n"
         f"TrustedUserCAKeys {folder}/ca.pub\nAuthorizedPrincipalsFile {folder}/principals\nAuthorizedKeysFile none\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
-        f"AcceptEnv LANG\nAllowAgentForwarding no\nMaxSessions 40\nSetEnv HOME={home}\n"
+        f"AcceptEnv LANG\nAllowAgentForwarding no\nMaxSessions 40\nSetEnv HOME={home}\n{more}"
     )
