@@ -87,7 +87,7 @@ class EducloudMagics(Magics):
     def vm_line(self, line: str) -> None:
         """Run one line on your machine, with bash; -- ends the options. See %%vm."""
         options, command = magics_options.split_line(self.vm_line.parser, line)
-        arguments = self.vm_line.parser.parse_args(options)
+        arguments = magics_options.taken(self.vm_line.parser, options)
         if not command:
             raise UsageError(words.EMPTY_LINE)
         self._run(arguments, arguments.on, command)

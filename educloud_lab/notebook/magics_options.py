@@ -18,7 +18,22 @@ def parse(magic: Any, line: str) -> Any:
         words = shlex.split(line)
     except ValueError as error:
         raise UsageError(f"{line.strip()}: {error}.") from None
-    return magic.parser.parse_args(words)
+    return taken(magic.parser, words)
+
+
+def taken(parser: argparse.ArgumentParser, words: list[str]) -> Any:
+    """Return what a magic's words say.
+
+    Raises
+    ------
+    UsageError
+        They are none that it takes; says where these are shown.
+    """
+    try:
+        return parser.parse_args(words)
+    except UsageError as error:
+        name = f"%{parser.prog}"
+        raise UsageError(f"{name}: {error}. Nothing was done. What it takes is shown by {name}?") from None
 
 
 def split_line(parser: argparse.ArgumentParser, line: str) -> tuple[list[str], str]:

@@ -105,6 +105,17 @@ def test_a_slip_is_told_in_one_line(notebook, cell, says):
     assert notebook.machine.begun == []
 
 
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [("%%vm --lab x\ntrue", "%%vm"), ("%vm --lab x", "%vm"), ("%%check a b\nx", "%%check"), ("%vm_get", "%vm_get")],
+)
+def test_words_that_a_magic_does_not_take_say_where_it_is_told(notebook, cell, name):
+    done = notebook.run(cell)
+    assert type(done.error) is UsageError
+    assert str(done.error).startswith(f"{name}: ")
+    assert str(done.error).endswith(f" Nothing was done. What it takes is shown by {name}?")
+
+
 def test_a_machine_that_is_not_ready_says_what_to_do(notebook):
     notebook.machine.state, notebook.machine.headline = "asleep", "Asleep"
     done = notebook.run("%%vm\nls")
