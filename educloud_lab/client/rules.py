@@ -93,11 +93,16 @@ def machine(needs: wire.LabNeeds | None, lab: str | None, machine_profile: str |
         for found in snapshot.leases:
             if (found.lab, found.slot) == (lab, slot):
                 return found
+        labs = ", ".join(dict.fromkeys(found.lab for found in snapshot.leases)) or "none yet"
         known = ", ".join(profile.name for profile in snapshot.profiles if not profile.retired) or "none"
+        where = f"'{lab}'" if slot == "main" else f"'{lab}' in the slot '{slot}'"
         raise BadInputError(
-            f"There is no machine for the lab '{lab}' yet, so it has to be said what it is made from.",
+            f"You have no machine for the lab {where}. Your labs: {labs}.",
             kept="Nothing was made.",
-            next_step=f"Name a machine profile as well; there are: {known}.",
+            next_step=(
+                "Is the name right? Then make it by naming what it is made from, in connect().machine(LAB, PROFILE)"
+                f" or educloud start LAB --profile=PROFILE; there are: {known}."
+            ),
         )
     made: wire.Lease = yield requests.ensure(lab, machine_profile, slot)
     return made

@@ -162,7 +162,7 @@ def test_a_machine_is_recorded_and_not_started():
 def test_a_machine_that_there_is_needs_no_profile():
     server = FakeServer(snapshot=snapshot(lease()))
     assert server.client().machine("one").id == "l1"
-    with pytest.raises(errors.BadInputError, match="there are: tiny"):
+    with pytest.raises(errors.BadInputError, match=r"no machine for the lab .*Your labs: .*there are: tiny"):
         server.client().machine("two")
     with pytest.raises(errors.BadInputError):
         server.client().machine("one", slot="left")
