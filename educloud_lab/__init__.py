@@ -26,6 +26,7 @@ def __getattr__(name: str) -> Any:
     if name == "CloudPanel":
         from educloud_lab.notebook import CloudPanel
 
+        _show_in_cells()
         return CloudPanel
     if name in {"connect", "connect_async"}:
         from educloud_lab import client
@@ -40,12 +41,13 @@ def __dir__() -> list[str]:
 
 
 def _show_in_cells() -> None:
-    """In a notebook's kernel, let cells show what the client returns."""
+    """In a notebook's kernel, let cells show what the client returns, and what it refuses, for people."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
-        from educloud_lab.notebook.accounts import register
+        from educloud_lab.notebook import accounts, errors_in_cells
 
-        register(shell)
+        accounts.register(shell)
+        errors_in_cells.install()
 
 
 def load_ipython_extension(shell: Any) -> None:
@@ -53,6 +55,7 @@ def load_ipython_extension(shell: Any) -> None:
     from educloud_lab.notebook.magics import load
 
     load(shell)
+    _show_in_cells()
 
 
 def unload_ipython_extension(shell: Any) -> None:

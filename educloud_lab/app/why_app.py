@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 from traitlets import Bool
@@ -12,11 +11,9 @@ from educloud_lab.app.command import NOT_UNDERSTOOD, complain, out
 
 if TYPE_CHECKING:
     from educloud_lab.client.client import Client
-    from educloud_lab.wire import models as wire
 
 _JSON = "Print what the server answered as JSON."
 _TEXT = "Print the text to paste to an administrator: ids, states and times, no secrets."
-_WIDTH = 100
 
 
 class WhyApp(AskingCommand):
@@ -42,8 +39,11 @@ class WhyApp(AskingCommand):
 
     def ask(self, client: Client) -> None:
         """Print what the server found."""
+        from educloud_lab.client.diagnosis import lines_of
+
         why = client.why(lease_id_of(client, self.extra_args[0]))
-        out(why.model_dump_json(indent=2) if self.as_json else why.text if self.as_text else "\n".join(lines_of(why)))
+        lines = lines_of(why, whole="the same with --text")
+        out(why.model_dump_json(indent=2) if self.as_json else why.text if self.as_text else "\n".join(lines))
 
 
 def lease_id_of(client: Client, word: str) -> str:
@@ -64,28 +64,3 @@ def lease_id_of(client: Client, word: str) -> str:
         ids = ", ".join(f"{lease.id} ({lease.slot})" for lease in found)
         raise BadInputError(f"The lab '{word}' has several machines: {ids}.", next_step="Give the id of one of them.")
     return found[0].id if found else word
-
-
-def lines_of(why: wire.Why) -> list[str]:
-    """Return a diagnosis as lines of text."""
-    if not why.findings:
-        return ["Nothing is found: everything takes its usual course."]
-    lines: list[str] = []
-    for finding in why.findings:
-        lines += ["", *_filled(f"{finding.what} [{finding.component}: {finding.component_name}; {finding.sure}]", "")]
-        for item in finding.evidence:
-            means = f" ({item.means})" if item.means else ""
-            lines += _filled(f"{item.what}: {item.seen}{means}", "  seen       ")
-        for title, text in (
-            ("not seen", finding.hidden),
-            ("by itself", finding.by_itself),
-            ("you can", finding.student_can),
-            ("instructor", finding.instructor_can),
-        ):
-            if text:
-                lines += _filled(text, f"  {title:<11}")
-    return [*lines[1:], "", "For an administrator: the same with --text."]
-
-
-def _filled(text: str, title: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=title, subsequent_indent=" " * len(title)) or [title]

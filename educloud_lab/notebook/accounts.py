@@ -18,6 +18,7 @@ from educloud_lab.notebook.way import way_svg
 
 if TYPE_CHECKING:
     from educloud_lab.wire import calls as wire
+    from educloud_lab.wire import models
 
 ACTIONS: Final[Mapping[str, str]] = {
     "start": "Start",
@@ -35,6 +36,7 @@ _ENDS: Final[Mapping[str, str]] = {"ok": "answered", "refused": "refused", "lost
 _NOTHING: Final = "Nothing yet: start the machine, then look here again."
 _OFF: Final = "Calls are not kept here: a setting of the server (Educloud.record_calls)."
 _TYPE: Final = ("educloud_lab.wire.calls", "Accounts")
+_WHY: Final = ("educloud_lab.wire.models", "Why")
 _WIDTH: Final = 100
 # One machine's address, also as a network of one or in the name that a cloud gives it; not a wider network of a rule.
 _ADDRESS: Final = re.compile(
@@ -68,17 +70,25 @@ def show(accounts: wire.Accounts) -> AccountsView:
 
 
 def register(shell: Any) -> None:
-    """Have an IPython shell show ``machine.calls()`` like this wherever it is a cell's last line. Repeatable.
+    """Have an IPython shell show ``machine.calls()`` like this at the end of a cell, and ``machine.why()`` as text.
 
-    By the name of the type: nothing is loaded until there are accounts to show.
+    Repeatable. By the names of the types: nothing is loaded until there is something to show.
     """
     formatters = shell.display_formatter.formatters
     formatters["text/html"].for_type_by_name(*_TYPE, html_of)
     formatters["text/plain"].for_type_by_name(*_TYPE, _print_plain)
+    formatters["text/plain"].for_type_by_name(*_WHY, _print_why)
 
 
 def _print_plain(accounts: wire.Accounts, printer: Any, _cycle: bool) -> None:
     printer.text("\n".join(lines_of(accounts)))
+
+
+def _print_why(why: models.Why, printer: Any, _cycle: bool) -> None:
+    from educloud_lab.client import diagnosis
+
+    lines = diagnosis.lines_of(why, whole="print(machine.why().text)")
+    printer.text(_ADDRESS.sub(_LEFT_OUT, "\n".join(lines)))
 
 
 def title_of(account: wire.Account) -> str:

@@ -31,8 +31,8 @@ OTHER, OTHER_LAB = "zilpah-quince", "zilpahs-own-lab"
 GONE_TOKEN = "t0ken0f0neth4t1sg0ne"
 SOON_MS = 120_000
 PRINTS_ADDRESS = "print(machine.address, machine.instance_id, machine.lease)"
-ASKED = {PRINTS_ADDRESS, "print(machine.calls())", "machine.why()"}
-"""What a person asks for whole: the last is what the doctor has an administrator told."""
+ASKED = {PRINTS_ADDRESS, "print(machine.calls())"}
+"""What a person asks for whole, and gets."""
 HOLD = """%%check
 the machine is ready
 /data is mounted from your volume
