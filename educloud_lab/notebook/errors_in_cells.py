@@ -7,29 +7,32 @@ traceback stays what it is.
 from __future__ import annotations
 
 import re
-import sysconfig
 import traceback
 from pathlib import Path
 
 from educloud_lab.domain.errors import EducloudError
 
 _CELL = re.compile(r"ipykernel_\d+[/\\]\d+\.py$|^<ipython-input")
-_NOT_THEIRS = (
-    "<frozen ",
-    str(Path(__file__).resolve().parents[1]),
-    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-)
 
 
 def lines_of(error: EducloudError) -> list[str]:
     """Return what stands in the cell: what happened, what was kept, what helps, and where it was asked for."""
+    not_theirs = _not_theirs()
     words = [part for part in (error.what, error.kept, error.next_step) if part]
     shown = [f"\x1b[31m{type(error).__name__}\x1b[0m: {words[0] if words else ''}", *words[1:]]
     for frame in traceback.extract_tb(error.__traceback__):
-        if not frame.filename.startswith(_NOT_THEIRS):
+        if not frame.filename.startswith(not_theirs):
             where = "the cell" if _CELL.search(frame.filename) else Path(frame.filename).name
             shown.append(f"  line {frame.lineno} of {where}: {frame.line}")
     return shown
+
+
+def _not_theirs() -> tuple[str, ...]:
+    """Return what the names of files begin with that are no person's own: ours, Python's, and what is installed."""
+    import sysconfig  # loads data of the platform: not before there is an error
+
+    folders = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return ("<frozen ", str(Path(__file__).resolve().parents[1]), *folders)
 
 
 def install() -> None:
